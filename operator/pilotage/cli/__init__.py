@@ -1,0 +1,1 @@
+"""Command line: `pilotage run`, `pilotage flags`, `pilotage report`."""

@@ -1,0 +1,93 @@
+"""The one interface of delivery: observe, apply, kill, verify, release.
+
+Every call is idempotent: what acts is small, and a crash between the decision and the act is mended by acting again.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from pilotage.rollout.exposure import Exposure
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a rollout's flag lives, and who writes it.
+
+    Attributes:
+        namespace: of the rollout and its flag.
+        name: of the FeatureFlag or ConfigMap.
+        field_manager: one for each rollout, so that server-side apply tells writers apart.
+    """
+
+    namespace: str
+    name: str
+    field_manager: str
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What is in force at a place.
+
+    Attributes:
+        target: the object, such as `ConfigMap/pilot-flags`.
+        revision: of the exposure in force; None where there is none of ours.
+        others: field managers that also write this flag.
+    """
+
+    target: str
+    revision: int | None = None
+    others: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What a data plane serves: `in_force` only if every probe got the variant that the exposure means."""
+
+    in_force: bool
+    message: str = ""
+
+
+class DeliveryError(Exception):
+    """A delivery that did not happen; the message is a fixed text for people, fit for status."""
+
+
+class DeliveryConflictError(DeliveryError):
+    """Somebody else writes this flag: growth waits, taking back does not."""
+
+
+class Target(Protocol):
+    """A way to reach users."""
+
+    async def observe(self, place: Place, flag: str) -> Observed:
+        """What is in force now, and who else writes there."""
+        ...
+
+    async def apply(self, place: Place, want: Exposure) -> str:
+        """Bring the exposure about; returns the target's name. Refuses what others own.
+
+        Raises:
+            DeliveryConflictError: another writer owns the flag.
+            DeliveryError: it could not be written; try again.
+        """
+        ...
+
+    async def kill(self, place: Place, want: Exposure) -> str:
+        """Bring a smaller exposure about by force, without reading first; returns the target's name.
+
+        Raises:
+            DeliveryError: it could not be written; try again.
+        """
+        ...
+
+    async def verify(self, place: Place, want: Exposure, probes: Sequence[str]) -> Verified:
+        """Ask the data plane whether the exposure is in force for the probe keys."""
+        ...
+
+    async def release(self, place: Place, final: Exposure) -> None:
+        """Leave a stated final state and give up ownership.
+
+        Raises:
+            DeliveryError: it could not be written; try again.
+        """
+        ...

@@ -1,0 +1,1 @@
+"""The flag service: streams flag documents to applications by `flagd.sync.v1`, as a process of its own."""

@@ -1,0 +1,302 @@
+"""PilotRollout's spec: one feature's way from nobody to everybody, as a user writes it.
+
+What can be said wrongly is refused by the API server where its schema and CEL can see it; the rest (units, indicators
+in criteria, users compared with percent) is found by `pilotage.rollout.plan` and shown as the condition `Stalled`.
+"""
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import ConfigDict, Field, StringConstraints
+
+from pilotage.resources.base import (
+    ATOMIC,
+    SET,
+    Duration,
+    FlagKey,
+    IndicatorName,
+    Model,
+    Name,
+    ObjectMeta,
+    UserKey,
+    VariantName,
+    keyed_by,
+    rule,
+    rules,
+)
+from pilotage.resources.grammar import AUDIENCE_PATTERN, BOUND_PATTERN, CRITERION_PATTERN
+from pilotage.resources.indicators import Indicator
+from pilotage.resources.status import PilotRolloutStatus
+
+Criterion = Annotated[str, StringConstraints(pattern=CRITERION_PATTERN, max_length=160)]
+"""`INDICATOR OP VALUE[UNIT] [for DURATION | in DURATION]`, such as `error_ratio > 1% for 10m`."""
+
+Criteria = Annotated[tuple[Criterion, ...], Field(max_length=16, json_schema_extra=ATOMIC)]
+
+Bound = Annotated[str, StringConstraints(pattern=BOUND_PATTERN, max_length=40)]
+"""`OP VALUE[UNIT]`, such as `< 1%`."""
+
+Percent = Annotated[
+    int | str,
+    Field(
+        json_schema_extra={"x-kubernetes-int-or-string": True},
+    ),
+]
+"""Percent of the audience: 30, or "0.5" for shares below one percent."""
+
+Users = Annotated[int, Field(ge=1, le=1_000_000_000, json_schema_extra={"format": "int64"})]
+
+
+class Feature(Model):
+    """Which flag is rolled out."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule("self.treatment != self.control", "treatment and control must be two variants", field=".treatment"),
+        )
+    )
+
+    flag: Annotated[
+        FlagKey, Field(json_schema_extra=rules(rule("self == oldSelf", "flag can't change: make another PilotRollout")))
+    ]
+    """flag is the flag's key, as applications evaluate it."""
+    treatment: VariantName = "on"
+    """treatment is the variant with the feature; applications read it as true."""
+    control: VariantName = "off"
+    """control is the variant without it; applications read it as false."""
+    revision: Annotated[int, Field(ge=1, le=1_000_000, json_schema_extra={"format": "int32"})] = 1
+    """revision starts the rollout over from its first step when it is raised, for example after a rollback was mended."""
+
+
+class Population(Model):
+    """How many users there are: turns users into percent and back."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(rule("has(self.users) != has(self.indicator)", "give either users or indicator"))
+    )
+
+    users: Users | None = None
+    """users is the number, where it is known."""
+    indicator: IndicatorName | None = None
+    """indicator names the indicator that counts them; asked when a step begins."""
+
+
+class Directory(Model):
+    """The users known by name."""
+
+    config_map: Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)]
+    """configMap in the rollout's namespace whose key `users.json` holds an array of objects: `key`, and the attributes
+    that cohorts ask for."""
+
+
+class Cohort(Model):
+    """A named group of users, by their attributes."""
+
+    name: Name
+    """name that steps use."""
+    criteria: Annotated[str, StringConstraints(pattern=AUDIENCE_PATTERN, max_length=256)]
+    """criteria on the evaluation context, such as `orders > 10` or `device == 'mobile' and country in ['de', 'at']`."""
+
+
+class Audience(Model):
+    """Who may be let in."""
+
+    bucket_by: Annotated[
+        str,
+        StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_.]*$", max_length=63),
+        Field(json_schema_extra=rules(rule("self == oldSelf", "bucketBy can't change while users depend on it"))),
+    ] = "targetingKey"
+    """bucketBy is the attribute of the evaluation context that makes a user sticky."""
+    population: Population | None = None
+    """population turns users into percent and back. Not needed where a directory lists all users."""
+    directory: Directory | None = None
+    """directory lists the known users; with it, steps by users admit exactly that many."""
+    include: Annotated[tuple[UserKey, ...], Field(max_length=200, json_schema_extra=SET)] = ()
+    """include lists users who are let in with the first step; they count as admitted."""
+    exclude: Annotated[tuple[UserKey, ...], Field(max_length=1000, json_schema_extra=SET)] = ()
+    """exclude lists users who are never let in."""
+    cohorts: Annotated[tuple[Cohort, ...], Field(max_length=16, json_schema_extra=keyed_by("name"))] = ()
+    """cohorts that steps can name."""
+
+
+class FlagDelivery(Model):
+    """The OpenFeature flag document that carries the decision."""
+
+    name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)] = "pilot-flags"
+    """name of the FeatureFlag, or of the ConfigMap where that kind is not installed. Several rollouts may share it."""
+    hash_generation: Literal["raw", "cbor"] = "cbor"
+    """hashGeneration is how the applications' evaluators hash the bucketing key: `raw` (flagd up to 0.16, Go, JavaScript)
+    or `cbor` (Python and newer). Used where exact users are computed from the directory."""
+
+
+class Delivery(Model):
+    """How the decision reaches users."""
+
+    flags: FlagDelivery = FlagDelivery()
+    """flags is the flag document."""
+
+
+class Objective(Model):
+    """An objective (SLO) that every step is held to."""
+
+    indicator: IndicatorName
+    """indicator that is bounded."""
+    objective: Bound
+    """objective is the bound that good values keep, such as `< 1%`."""
+    warning: Bound | None = None
+    """warning is a bound whose violation only holds the rollout, such as `> 0.5%`."""
+    critical: Bound | None = None
+    """critical is a bound whose violation rolls back whatever onBreach says, such as `> 5%`."""
+    window: Duration | None = None
+    """window that `$window` stands for in the indicator's queries; the indicator's own if not given."""
+    for_: Annotated[Duration | None, Field(alias="for")] = None
+    """for is how long a bound must be violated without a break; six intervals if not given."""
+    on_breach: Literal["rollback", "hold"] = "hold"
+    """onBreach says what follows when the objective is missed: rollback, or hold where it is."""
+
+
+class Step(Model):
+    """One step: who is in, and for how long it is proven."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule("!(has(self.users) && has(self.percent))", "give users or percent, not both"),
+            rule(
+                "has(self.users) || has(self.percent) || size(self.cohorts) > 0",
+                "a step needs users, percent or cohorts",
+            ),
+        )
+    )
+
+    name: Name
+    """name of the step."""
+    users: Users | None = None
+    """users is how many users are in, in all."""
+    percent: Percent | None = None
+    """percent of the cohorts' users (of all users, without cohorts), 0 < percent <= 100; fractions as a string."""
+    cohorts: Annotated[tuple[Name, ...], Field(max_length=16, json_schema_extra=SET)] = ()
+    """cohorts that may come in with this step; everybody if empty. Cohorts alone let all of their users in."""
+    hold: Duration = "0s"
+    """hold is how long the step lasts at least, from when its users have been verified to have the feature."""
+    go: Criteria = ()
+    """go are further criteria that must hold before this step is left."""
+
+
+class OnRollback(Model):
+    """What a rollback does."""
+
+    to: Literal["previous", "zero"] = "zero"
+    """to is where users go: to the previous step, or to nobody."""
+
+
+class OnDelete(Model):
+    """What the deletion of the rollout leaves behind."""
+
+    exposure: Literal["auto", "keep", "off"] = "auto"
+    """exposure that remains: `keep` as it is, `off` for everybody, `auto` keeps a completed rollout and ends any other."""
+
+
+# Fields of a step are compared through these, so that the rules below stay readable.
+_PCT = "double(self[{i}].percent)"
+_STEPS_RULES = rules(
+    rule(
+        "self.all(i, s, i == 0 || !has(s.users) || !has(self[i-1].users) || s.users >= self[i-1].users)",
+        "users must not shrink from one step to the next: take users back by a rollback, not by a step",
+    ),
+    rule(
+        "self.all(i, s, i == 0 || !has(s.percent) || !has(self[i-1].percent)"
+        " || double(s.percent) >= double(self[i-1].percent))",
+        "percent must not shrink from one step to the next: take users back by a rollback, not by a step",
+    ),
+    rule(
+        "self.all(i, s, i == 0 || size(s.cohorts) == 0"
+        " || (size(self[i-1].cohorts) > 0 && self[i-1].cohorts.all(c, c in s.cohorts)))",
+        "cohorts must not shrink from one step to the next: a step keeps the cohorts of the step before, or has none"
+        " (everybody)",
+    ),
+)
+
+
+class PilotRolloutSpec(Model):
+    """What shall happen."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                "self.steps.all(s, s.cohorts.all(c, self.audience.cohorts.exists(d, d.name == c)))",
+                "a step names a cohort that audience.cohorts does not define",
+                field=".steps",
+            ),
+            rule(
+                "self.objectives.all(o, self.indicators.exists(i, i.name == o.indicator))",
+                "an objective names an indicator that is not defined",
+                field=".objectives",
+            ),
+        )
+    )
+
+    feature: Feature
+    """feature that is rolled out."""
+    audience: Audience = Audience()
+    """audience says who may be let in."""
+    delivery: Delivery = Delivery()
+    """delivery says how the decision reaches users."""
+    interval: Annotated[
+        Duration,
+        Field(
+            json_schema_extra=rules(
+                rule(
+                    "duration(self) >= duration('1s') && duration(self) <= duration('1h')",
+                    "interval must be between 1s and 1h, such as 15s",
+                )
+            )
+        ),
+    ] = "15s"
+    """interval between two judgements; no shorter than the scrape interval."""
+    indicators: Annotated[tuple[Indicator, ...], Field(max_length=32, json_schema_extra=keyed_by("name"))] = ()
+    """indicators are what is measured."""
+    objectives: Annotated[tuple[Objective, ...], Field(max_length=32, json_schema_extra=ATOMIC)] = ()
+    """objectives that every step is held to."""
+    steps: Annotated[
+        tuple[Step, ...], Field(min_length=1, max_length=32, json_schema_extra={**keyed_by("name"), **_STEPS_RULES})
+    ]
+    """steps from nobody to everybody, in order; each lets in at least whom the one before did."""
+    go: Criteria = ()
+    """go are the criteria that must all hold before any step is left."""
+    no_go: Criteria = ()
+    """noGo are criteria any of which holds the rollout where it is."""
+    rollback: Criteria = ()
+    """rollback are criteria any of which takes users back."""
+    throttle: Criteria = ()
+    """throttle are criteria any of which sheds users to the last proven step until it is over."""
+    on_rollback: OnRollback = OnRollback()
+    """onRollback says what a rollback does."""
+    on_delete: OnDelete = OnDelete()
+    """onDelete says what the deletion of this rollout leaves behind."""
+    paused: bool = False
+    """paused stops advancing; users keep what they have, and a rollback still happens."""
+
+
+class PilotRollout(Model):
+    """One feature's way from nobody to everybody: cohort by cohort, judged at every step, taken back when it breaks."""
+
+    kind: ClassVar[str] = "PilotRollout"
+    plural: ClassVar[str] = "pilotrollouts"
+    short_names: ClassVar[tuple[str, ...]] = ("pilot", "pilots")
+    categories: ClassVar[tuple[str, ...]] = ("pilotage",)
+    namespaced: ClassVar[bool] = True
+    printer_columns: ClassVar[tuple[dict[str, Any], ...]] = (
+        {"name": "Phase", "type": "string", "jsonPath": ".status.phase"},
+        {"name": "Step", "type": "string", "jsonPath": ".status.summary.step"},
+        {"name": "Users", "type": "string", "jsonPath": ".status.summary.users"},
+        {"name": "Percent", "type": "string", "jsonPath": ".status.summary.percent"},
+        {"name": "Verdict", "type": "string", "jsonPath": ".status.summary.verdict"},
+        {"name": "Waits for", "type": "string", "jsonPath": ".status.summary.waitsFor"},
+        {"name": "Until", "type": "string", "jsonPath": ".status.nextCheckTime"},
+        {"name": "Flag", "type": "string", "jsonPath": ".spec.feature.flag", "priority": 1},
+        {"name": "Message", "type": "string", "jsonPath": ".status.message", "priority": 1},
+        {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
+    )
+
+    metadata: ObjectMeta
+    spec: PilotRolloutSpec
+    status: PilotRolloutStatus = PilotRolloutStatus()
