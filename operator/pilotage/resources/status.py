@@ -65,6 +65,8 @@ class ExposureStatus(Model):
     """share of the eligible users' buckets that is in, in parts per billion."""
     cohorts: Annotated[tuple[Short, ...], Field(max_length=16, json_schema_extra=ATOMIC)] = ()
     """cohorts that the share is limited to; everybody if empty."""
+    users: Count | None = None
+    """users who are admitted by it; an estimate where the population is one, absent where it is not known."""
 
 
 class CohortStatus(Model):
@@ -188,8 +190,8 @@ class PilotRolloutStatus(Model):
     """step that the rollout is in; absent before the first."""
     exposure: ExposureStatus | None = None
     """exposure as decided."""
-    users: Count | None = None
-    """users who are admitted; an estimate where population is one."""
+    trail: Annotated[tuple[ExposureStatus, ...], Field(max_length=32, json_schema_extra=ATOMIC)] = ()
+    """trail holds the exposure of each step that was entered, in order: the way back leads to the same people."""
     population: Count | None = None
     """population that was seen when the step began."""
     throttled: bool = False
@@ -201,7 +203,9 @@ class PilotRolloutStatus(Model):
     next_check_time: Time | None = None
     """nextCheckTime is when the rollout may go on at the earliest."""
     criteria: Annotated[tuple[Finding, ...], Field(max_length=256, json_schema_extra=ATOMIC)] = ()
-    """criteria as they were judged last."""
+    """criteria as they were judged when a verdict changed last; refreshed every few minutes."""
+    judged_time: Time | None = None
+    """judgedTime is when criteria were taken."""
     rollback: RollbackStatus | None = None
     """rollback, where users were taken back."""
     conditions: Annotated[tuple[Condition, ...], Field(max_length=16, json_schema_extra=keyed_by("type"))] = ()
