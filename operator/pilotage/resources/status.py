@@ -59,6 +59,8 @@ class ExposureStatus(Model):
 
     kind: Literal["off", "users", "percent", "full"] = "off"
     """kind of exposure."""
+    step: Short = ""
+    """step that it belongs to; empty for nobody."""
     enrolled: Count = 0
     """enrolled is how many of cohort.enrolled are in."""
     share: Annotated[int, Field(ge=0, le=1_000_000_000, json_schema_extra={"format": "int64"})] = 0
