@@ -1,4 +1,4 @@
-"""Indicators: what is measured, asked from Prometheus; and IndicatorTemplate, which answers it once for many rollouts."""
+"""Indicators: what is measured, asked from Prometheus; and IndicatorTemplate, written once for many rollouts."""
 
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -25,13 +25,13 @@ class Measure(Model):
     query: PromQL | None = None
     """query is PromQL that yields one value, or one value for each variant. `$window` stands for the window."""
     errors: PromQL | None = None
-    """errors is PromQL that counts bad events in `$window`, best by variant. Asked apart from total, so that no error at
-    all is told from no traffic at all."""
+    """errors is PromQL that counts bad events in `$window`, best by variant. Asked apart from total, so that no
+    error at all is told from no traffic at all."""
     total: PromQL | None = None
     """total is PromQL that counts all events in `$window`, best by variant."""
     unit: Unit | None = None
-    """unit of the value: ratio (0 to 1, written as % in criteria), seconds, count or score. Errors and total always make
-    a ratio."""
+    """unit of the value: ratio (0 to 1, written as % in criteria), seconds, count or score. Errors and total always
+    make a ratio."""
     window: Duration | None = None
     """window that `$window` stands for, unless an objective or a criterion names its own. It must hold at least two
     scrapes. 1m if nothing is said."""

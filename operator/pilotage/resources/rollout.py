@@ -64,7 +64,8 @@ class Feature(Model):
     control: VariantName = "off"
     """control is the variant without it; applications read it as false."""
     revision: Annotated[int, Field(ge=1, le=1_000_000, json_schema_extra={"format": "int32"})] = 1
-    """revision starts the rollout over from its first step when it is raised, for example after a rollback was mended."""
+    """revision starts the rollout over from its first step when it is raised, for example after the cause of a
+    rollback was mended."""
 
 
 class Population(Model):
@@ -124,8 +125,8 @@ class FlagDelivery(Model):
     name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)] = "pilot-flags"
     """name of the FeatureFlag, or of the ConfigMap where that kind is not installed. Several rollouts may share it."""
     hash_generation: Literal["raw", "cbor"] = "cbor"
-    """hashGeneration is how the applications' evaluators hash the bucketing key: `raw` (flagd up to 0.16, Go, JavaScript)
-    or `cbor` (Python and newer). Used where exact users are computed from the directory."""
+    """hashGeneration is how the applications' evaluators hash the bucketing key: `raw` (flagd up to 0.16, Go,
+    JavaScript) or `cbor` (Python and newer). Used where exact users are computed from the directory."""
 
 
 class Delivery(Model):
@@ -192,7 +193,8 @@ class OnDelete(Model):
     """What the deletion of the rollout leaves behind."""
 
     exposure: Literal["auto", "keep", "off"] = "auto"
-    """exposure that remains: `keep` as it is, `off` for everybody, `auto` keeps a completed rollout and ends any other."""
+    """exposure that remains: `keep` as it is, `off` for everybody, `auto` keeps that of a completed rollout and ends
+    any other."""
 
 
 # Fields of a step are compared through these, so that the rules below stay readable.

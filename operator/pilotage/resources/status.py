@@ -107,8 +107,8 @@ class Finding(Model):
     role: Literal["objective", "warning", "critical", "go", "noGo", "rollback", "throttle"]
     """role of the rule."""
     verdict: Verdict
-    """verdict: pass, breach, pending (its time is not over yet), no-data, or unavailable (Prometheus can't be asked). For
-    noGo, rollback and throttle, pass means that the rule does not apply."""
+    """verdict: pass, breach, pending (its time is not over yet), no-data, or unavailable (Prometheus can't be asked).
+    For noGo, rollback and throttle, pass means that the rule does not apply."""
     value: Short = ""
     """value last seen, with its unit."""
     since: Time | None = None
