@@ -1,4 +1,4 @@
-"""Exposure: who has the feature, as one frozen value that a delivery target brings about without knowing the rollout."""
+"""Exposure: who has the feature, as one frozen value; a delivery target needs to know nothing else."""
 
 from dataclasses import dataclass
 from typing import Literal
