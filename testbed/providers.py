@@ -23,7 +23,7 @@ from testbed.cluster import Cluster, KubectlError, run_kubectl
 from testbed.controlplane import ALL_COMPONENTS, start_cluster
 from testbed.errors import SetupError
 from testbed.processes import ProcessGroup
-from testbed.progress import run, say, ticking
+from testbed.progress import say, ticking
 
 CHOICES = ("current", "kind", "testbed")
 
@@ -81,16 +81,23 @@ def _current() -> Cluster:
     kubectl = provide(["kubectl"])["kubectl"]
     group = ProcessGroup(prefix="pilotage-current-")
     try:
-        config = run([kubectl, "config", "view", "--raw", "--minify", "--flatten", "--output=json"])
         kubeconfig = group.directory / "kubeconfig"
         kubeconfig.touch(mode=0o600)
-        kubeconfig.write_text(config)
+        kubeconfig.write_text(_current_kubeconfig(kubectl))
         return _adopt("current", kubeconfig, group, kubectl, started)
     except (SetupError, KubectlError, subprocess.TimeoutExpired) as error:
         group.stop()
         msg = f"CLUSTER=current, but the cluster of the current kubeconfig can't be used: {error}"
         remedy = "Point KUBECONFIG at a cluster that answers, or unset CLUSTER to start one."
         raise SetupError(f"{msg}\n{remedy}") from error
+
+
+def _current_kubeconfig(kubectl: Path) -> str:
+    command: list[str | Path] = [kubectl, "config", "view", "--raw", "--minify", "--flatten", "--output=json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    if done.returncode:
+        raise SetupError(done.stderr.strip())
+    return done.stdout
 
 
 def _kind() -> Cluster:
@@ -106,7 +113,8 @@ def _kind() -> Cluster:
     kubeconfig = group.directory / "kubeconfig"
     try:
         with ticking(f"creating kind cluster {name}"):
-            run([kind, "create", "cluster", "--name", name, "--kubeconfig", kubeconfig, "--wait", "120s"])
+            options = ["--name", name, "--kubeconfig", str(kubeconfig), "--wait", "120s"]
+            group.run("kind-create", [kind, "create", "cluster", *options])
         return _adopt("kind", kubeconfig, group, kubectl, started)
     except BaseException:
         group.stop()

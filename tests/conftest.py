@@ -7,6 +7,7 @@ deletes.
 
 import secrets
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -18,24 +19,28 @@ from testbed.providers import choose
 COMPONENTS = ("etcd", "kube-apiserver", "kube-controller-manager")
 
 
+# What the testbed must bring for a fixture. A test that runs more than that says so: `@pytest.mark.cluster("kwok")`.
+PROGRAMS = {"cluster": (*COMPONENTS, "kubectl"), "prometheus": ("prometheus",), "helm": ("helm",)}
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that use a cluster or a Prometheus, so that `-m "not cluster"` is quick and needs neither."""
+    """Mark the tests that use programs of the testbed, so that `-m "not cluster"` is quick and needs none."""
     for item in items:
-        if {"cluster", "prometheus"} & set(getattr(item, "fixturenames", ())):
-            item.add_marker("cluster")
+        for name in PROGRAMS.keys() & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.cluster(*PROGRAMS[name]))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Build what is missing now: a first build takes minutes, and the timeout of a test is no place for it."""
-    fixtures = {name for item in session.items for name in getattr(item, "fixturenames", ())}
     if session.config.option.collectonly:
         return
-    wanted = [*COMPONENTS, "kubectl"] if "cluster" in fixtures and choose() == "testbed" else []
-    wanted += ["prometheus"] if "prometheus" in fixtures else []
+    programs = {program for item in session.items for mark in item.iter_markers("cluster") for program in mark.args}
     capture = session.config.pluginmanager.getplugin("capturemanager")
     try:
+        if choose() != "testbed":
+            programs -= set(COMPONENTS)
         with capture.global_and_fixture_disabled():
-            provide(wanted)
+            provide(sorted(programs))
     except SetupError as error:
         pytest.exit(f"the testbed can't start: {error}", returncode=3)
 
@@ -69,3 +74,9 @@ def prometheus() -> Iterator[PrometheusServer]:
     """
     with start_prometheus() as started:
         yield started
+
+
+@pytest.fixture(scope="session")
+def helm() -> Path:
+    """Give the path of helm 4."""
+    return provide(["helm"])["helm"]
