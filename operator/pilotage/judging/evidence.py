@@ -7,18 +7,22 @@ A `Question` is hashable: rollouts that ask the same share one answer. An answer
 from dataclasses import dataclass, field
 from typing import Literal
 
+_HOUR = 3600.0
+
 
 @dataclass(frozen=True, slots=True)
 class Series:
     """Values at times, ascending; no gaps are filled in.
 
     Attributes:
-        times: Unix seconds.
+        times: Unix seconds; the value at a time speaks of the window that ends there.
         values: finite numbers, in the indicator's unit.
+        weights: how many events each value rests on, where that is known (errors and total); else empty.
     """
 
     times: tuple[float, ...]
     values: tuple[float, ...]
+    weights: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +50,23 @@ class Question:
     span_seconds: float
     step_seconds: float
 
+    def end_at(self, now: float) -> float:
+        """The last step's time (Unix seconds) when asked at `now`.
+
+        It lies on a grid, so that rollouts that are due together ask for the same: 5 s or the step where that is
+        shorter, up to the full hour (UTC) for steps of hours.
+        """
+        step = self.step_seconds
+        grid = _HOUR if step >= _HOUR else max(min(step, 5.0), step / 12)
+        return float(now // grid * grid)
+
 
 @dataclass(frozen=True, slots=True)
 class Answered:
     """Prometheus answered with data.
 
-    `by_variant` maps a variant's name to its series; the key is "" where the answer has no variant label. For errors and
-    total the values are ratios; steps at which total was 0 or absent are left out.
+    `by_variant` maps a variant's name to its series; the key is "" where the answer has no variant label. For errors
+    and total the values are ratios; steps at which total was 0 or absent are left out.
     """
 
     by_variant: tuple[tuple[str, Series], ...]

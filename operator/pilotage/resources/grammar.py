@@ -7,7 +7,17 @@ server lets through is what the operator understands. Only syntax that RE2 and P
     bound      OP VALUE[UNIT]                                            < 50ms
     audience   TERM {and TERM} {or TERM {and TERM}}                      device == 'mobile' and orders > 10
     term       ATTRIBUTE OP LITERAL | ATTRIBUTE in [LITERAL, ...]
+
+Groups are named for the parser; `as_pattern` takes the names away, because JSON Schema doesn't know them.
 """
+
+import re
+
+
+def as_pattern(expression: str) -> str:
+    """The expression as a `pattern` of the CRD: anchored, its groups without names."""
+    return "^" + re.sub(r"\?P<[a-z]+>", "", expression) + "$"
+
 
 INDICATOR = r"[a-z][a-z0-9_-]*"
 OPERATOR = r"(<=|>=|==|!=|<|>)"
@@ -15,9 +25,10 @@ NUMBER = r"-?[0-9]{1,15}(\.[0-9]{1,9})?"
 UNIT = r"(%|ms|s|m|h|d)?"
 DURATION = r"([0-9]{1,6}(ms|s|m|h|d|w)){1,6}"
 
-BOUND = rf"{OPERATOR} ?{NUMBER}{UNIT}"
-BOUND_PATTERN = rf"^{BOUND}$"
-CRITERION_PATTERN = rf"^{INDICATOR} ?{BOUND}( (for|in) {DURATION})?$"
+BOUND = rf"(?P<op>{OPERATOR}) ?(?P<number>{NUMBER})(?P<unit>{UNIT})"
+CRITERION = rf"(?P<indicator>{INDICATOR}) ?{BOUND}( (?P<mode>for|in) (?P<duration>{DURATION}))?"
+BOUND_PATTERN = as_pattern(BOUND)
+CRITERION_PATTERN = as_pattern(CRITERION)
 
 ATTRIBUTE = r"[A-Za-z_][A-Za-z0-9_.]*"
 TEXT = r"'[^'\\]{0,64}'"
