@@ -3,9 +3,12 @@
     criteria   TERM {and TERM} {or TERM {and TERM}}        `and` binds tighter than `or`; there are no parentheses
     term       ATTRIBUTE OP LITERAL | ATTRIBUTE in [LITERAL, ...]
 
-A comparison is true only if the attribute is there and of the literal's type. JSONLogic by itself would find
-`orders < 10` true for a user without orders, take the text "11" for a number and true for 1, and find a text within a
-text by `in`; so every term carries a test of the type, written in operators on which the evaluators agree.
+A term is true only if the attribute is there and of the literal's type: text, or number (`true` and `false` count as
+1 and 0). JSONLogic by itself would find `orders < 10` true for a user without orders, and take "11" for a number.
+
+Applications evaluate with several engines (Go, JavaScript, Python), which must agree about every user. So the rules
+keep to what they all do alike: no `+` and no `cat` of an attribute (Go fails on a missing or a true one), no `in` (Go
+finds 0 among texts), and no operator within `and` that might answer null (Go takes it for true).
 
 A dot in an attribute leads into a nested object: `plan.tier == 'gold'`.
 """
@@ -16,6 +19,7 @@ from functools import lru_cache
 from typing import Any
 
 from json_logic import jsonLogic
+from openfeature.contrib.tools.flagd.core.targeting.targeting import OPERATORS
 
 from pilotage.resources.grammar import ATTRIBUTE, NUMBER, OPERATOR, TEXT
 
@@ -28,6 +32,8 @@ _OPERATOR = re.compile(OPERATOR)
 _LITERAL = re.compile(rf"(?P<number>{NUMBER})|(?P<text>{TEXT})|(?P<truth>true|false)")
 _JOINT = re.compile(r" (and|or) ")
 _COMMA = re.compile(r", ?")
+_LAST_TEXT = "\uffff"
+"""No text that could be taken for a number comes after it."""
 
 
 class AudienceError(ValueError):
@@ -78,7 +84,7 @@ def matches(criteria: str | Sequence[str], attributes: Mapping[str, Any]) -> boo
         AudienceError: the criteria can't be read.
     """
     rule = _compiled((criteria,) if isinstance(criteria, str) else tuple(criteria))
-    return rule is None or jsonLogic(rule, dict(attributes)) is True
+    return rule is None or jsonLogic(rule, dict(attributes), OPERATORS) is True
 
 
 @lru_cache(maxsize=256)
@@ -155,35 +161,24 @@ def _type_of(literal: Literal) -> str:
 
 def _compared(var: JsonLogic, operator: str, literal: Literal) -> JsonLogic:
     if isinstance(literal, bool):
-        return _is_truth(var, literal if operator == "==" else not literal)
-    if isinstance(literal, str):
-        # Only a text equals a text, so that equality needs no test of the type.
-        equal = {"===": [var, literal]}
-        return equal if operator == "==" else {"and": [_is_text(var), {"!": [equal]}]}
-    strict = {"==": "===", "!=": "!=="}.get(operator, operator)
-    return {"and": [*_is_number(var), {strict: [var, literal]}]}
+        return _is_number(var, {"==": [var, literal if operator == "==" else not literal]})
+    if not isinstance(literal, str):
+        unequal = {"or": [{"<": [var, literal]}, {">": [var, literal]}]}  # unlike `!=`, false for what is no number
+        return _is_number(var, unequal if operator == "!=" else {operator: [var, literal]})
+    if operator == "==":
+        return {"===": [var, literal]}  # nothing but a text equals a text: needs no further test
+    return {"and": [{"!!": [var]}, {"ends_with": [var, ""]}, {"!==": [var, literal]}]}
 
 
 def _contained(var: JsonLogic, literals: list[Literal]) -> JsonLogic:
-    if isinstance(literals[0], bool):
-        return _joined("or", [_is_truth(var, truth) for truth in (True, False) if truth in literals])
-    contained: JsonLogic = {"in": [var, literals]}
-    return contained if isinstance(literals[0], str) else {"and": [*_is_number(var), contained]}
+    if isinstance(literals[0], str):
+        return _joined("or", [{"===": [var, literal]} for literal in literals])
+    return _is_number(var, _joined("or", [{"==": [var, literal]} for literal in literals]))
 
 
-def _is_text(var: JsonLogic) -> JsonLogic:
-    return {"===": [var, {"cat": [var]}]}
-
-
-def _is_number(var: JsonLogic) -> list[JsonLogic]:
-    """Nothing but a number equals itself as a number; the second test is for Python, where true equals 1."""
-    number = {"+": [var]}
-    return [{"===": [var, number]}, {"===": [{"cat": [var]}, {"cat": [number]}]}]
-
-
-def _is_truth(var: JsonLogic, truth: bool) -> JsonLogic:  # noqa: FBT001 - it is the literal itself
-    """The second test is for Python, where 1 equals true, and which writes True for it."""
-    return {"and": [{"===": [var, truth]}, {"in": [{"cat": [var]}, [str(truth).lower(), str(truth)]]}]}
+def _is_number(var: JsonLogic, rule: JsonLogic) -> JsonLogic:
+    """The rule, for numbers only: other texts are less than the last text, while a number can't be compared with it."""
+    return {"and": [{"!==": [var, None]}, {"!": [{"<": [var, _LAST_TEXT]}]}, rule]}
 
 
 def _joined(operator: str, rules: list[JsonLogic]) -> JsonLogic:
