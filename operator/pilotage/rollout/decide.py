@@ -104,7 +104,8 @@ def _notice(status: PilotRolloutStatus, seen: Seen, now: datetime) -> PilotRollo
     """What delivery found, taken into status: the clocks of steps and rollbacks start with it."""
     if status.delivery is None:
         return status
-    found, update = seen.delivered, {}
+    found = seen.delivered
+    update: dict[str, object] = {}
     in_force = found.revision_in_force == status.delivery.revision
     update["delivery"] = status.delivery.model_copy(
         update={
@@ -163,13 +164,14 @@ def _keep_findings(
 
 def _recorded(at: Situation, move: Move, status: PilotRolloutStatus) -> tuple[HistoryEntry, ...]:
     last = at.status.history[-1].sequence if at.status.history else 0
+    step = status.step or at.status.step
     worst_first = sorted(at.judged, key=lambda pair: pair[1].verdict == "pass")
     evidence = tuple(f"{found.rule}: {found.verdict} {found.value}".strip()[:253] for _, found in worst_first)
     entry = HistoryEntry(
         time=at.now,
         sequence=last + 1,
         action=move.action or "Hold",
-        step=(status.step or at.status.step).name if (status.step or at.status.step) else "",
+        step=step.name if step else "",
         reason=move.reason,
         message=(move.detail or move.message)[:1024],
         admitted=describe_admitted(status),

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from pilotage.judging.evidence import Question
-from pilotage.judging.rules import Rule, RuleError, indicator_question, read_rules
+from pilotage.judging.questions import RuleError, indicator_question
+from pilotage.judging.rules import Rule, read_rules
 from pilotage.resources.durations import parse_duration
 from pilotage.resources.indicators import IndicatorTemplateSpec
 from pilotage.resources.rollout import PilotRollout, PilotRolloutSpec, Step

@@ -10,7 +10,7 @@ from datetime import timedelta
 
 from pilotage.judging.rules import Rule
 from pilotage.resources.durations import format_duration
-from pilotage.resources.status import CohortStatus, Finding, RollbackStatus, StepStatus
+from pilotage.resources.status import CohortStatus, Finding, Phase, RollbackStatus, StepStatus
 from pilotage.rollout.admission import Admission, Obstacle, PlannedStep, admit
 from pilotage.rollout.plan import PlanError
 from pilotage.rollout.situation import NOBODY, Action, Move, Situation
@@ -338,12 +338,12 @@ _REASONS = {
 _WORST = ("breach", "unavailable", "no-data", "pending")
 
 
-def _hold(at: Situation, against: Sequence[tuple[Rule, Finding]], phase: str = "Holding") -> Move:
+def _hold(at: Situation, against: Sequence[tuple[Rule, Finding]], phase: Phase = "Holding") -> Move:
     rule, found = min(against, key=lambda pair: _WORST.index(pair[1].verdict))
     more = f" (and {len(against) - 1} more)" if len(against) > 1 else ""
     earliest = [found.earliest for _, found in against if found.earliest]
     return Move(
-        phase="Pending" if phase == "Pending" else "Holding",
+        phase=phase,
         reason=_REASONS[found.verdict],
         message=f"{rule.field}: {found.rule}: {found.verdict}{more}",
         action="Hold" if at.status.phase != phase else None,
@@ -374,9 +374,8 @@ def _enter(at: Situation, step: PlannedStep, action: Action) -> Move:
     else:
         admission = admit(step, at.spec.audience, cohort, at.crowd, before)
     if isinstance(admission, Obstacle):
-        phase = "Holding" if at.status.step else "Pending"
         return Move(
-            phase=phase,
+            phase="Holding" if at.status.step else "Pending",
             reason=admission.reason,
             message=admission.message,
             action=_once(at, "Hold", admission.reason),

@@ -1,0 +1,323 @@
+"""The state machine by tables: what follows from which verdicts."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from pilotage.resources.rollout import PilotRollout
+from pilotage.resources.status import Finding, Verdict
+from pilotage.rollout.admission import User
+from pilotage.rollout.decide import Decision, decide, exposure_of, needs_judging
+from pilotage.rollout.plan import Plan, PlanError, read_plan
+from pilotage.rollout.situation import Delivered, Seen
+from tests.builders import RolloutBuilder, edited, make_rollout
+
+NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+USERS = tuple(User(f"user-{n}", {"orders": n % 20}) for n in range(200))
+
+
+class Pilot:
+    """A rollout with its clock; verdicts are said by role."""
+
+    def __init__(self, builder: RolloutBuilder) -> None:
+        self.rollout = builder.obj()
+        self.now = NOW
+        self.in_force = True
+        self.deleting = False
+        self.verdicts: dict[str, Verdict] = {}
+        self.since: datetime | None = None
+        self.decision: Decision
+
+    @property
+    def plan(self) -> Plan | PlanError:
+        try:
+            return read_plan(self.rollout, {})
+        except PlanError as error:
+            return error
+
+    def decide(self, *, after: float = 0, **verdicts: Verdict) -> "Pilot":
+        self.now += timedelta(seconds=after)
+        self.verdicts.update(verdicts)
+        plan = self.plan
+        rules = () if isinstance(plan, PlanError) else plan.rules
+        findings = tuple(
+            Finding(rule=r.text, role=r.role, verdict=self.verdicts.get(r.role, "pass"), since=self.since)
+            for r in rules
+        )
+        status = self.rollout.status
+        revision = status.delivery.revision if status.delivery and self.in_force else None
+        seen = Seen(findings, None, USERS, "", Delivered("ConfigMap/x", revision), self.deleting)
+        self.decision = decide(plan, self.rollout, seen, self.now)
+        self.rollout = self.rollout.model_copy(update={"status": self.decision.status})
+        return self
+
+    def settle(self, *, after: float = 0, **verdicts: Verdict) -> "Pilot":
+        """Decide until delivery is noticed."""
+        return self.decide(after=after, **verdicts).decide(after=1)
+
+    def edit(self, **fields: object) -> "Pilot":
+        self.rollout = edited(self.rollout, **fields)
+        return self
+
+    @property
+    def phase(self) -> str:
+        return self.rollout.status.phase or ""
+
+    @property
+    def step(self) -> str:
+        return self.rollout.status.step.name if self.rollout.status.step else "-"
+
+    @property
+    def actions(self) -> list[str]:
+        return [entry.action for entry in self.rollout.status.history]
+
+    @property
+    def admitted(self) -> int | None:
+        return self.rollout.status.exposure.users if self.rollout.status.exposure else 0
+
+
+def guarded() -> RolloutBuilder:
+    return (
+        make_rollout()
+        .with_spec(
+            audience={"directory": {"configMap": "users"}},
+            objectives=[{"indicator": "errors", "objective": "< 1%", "warning": "> 0.5%", "critical": "> 5%"}],
+            go=["errors < 1%"],
+            noGo=["errors > 2%"],
+            rollback=["errors > 3% for 30s"],
+            throttle=["errors > 4% for 20s"],
+        )
+        .indicator("errors")
+        .step("few", users=10, hold="1m")
+        .step("some", users=20, hold="1m")
+        .step("all", percent=100, hold="1m")
+    )
+
+
+@pytest.fixture
+def pilot() -> Pilot:
+    return Pilot(guarded())
+
+
+@pytest.fixture
+def at_some(pilot: Pilot) -> Pilot:
+    """In the second step, its users verified."""
+    pilot.settle().settle(after=61)
+    assert pilot.step == "some"
+    return pilot
+
+
+def test_the_first_step_admits_exactly_its_users(pilot: Pilot) -> None:
+    pilot.decide()
+    want = exposure_of(pilot.rollout, pilot.rollout.status)
+    assert want is not None
+    assert (pilot.phase, pilot.step, len(want.enrolled), want.revision) == ("Progressing", "few", 10, 1)
+
+
+def test_the_steps_clock_starts_only_when_its_users_are_seen_to_have_the_feature(pilot: Pilot) -> None:
+    pilot.in_force = False
+    pilot.decide().decide(after=3600)
+    assert pilot.step == "few"
+    assert pilot.rollout.status.summary and pilot.rollout.status.summary.waits_for == "delivery"
+    pilot.in_force = True
+    pilot.decide(after=1)
+    assert pilot.rollout.status.next_check_time == pilot.now + timedelta(minutes=1)
+
+
+def test_a_healthy_rollout_goes_through_all_steps_and_rests(pilot: Pilot) -> None:
+    pilot.settle().settle(after=60).settle(after=60).settle(after=60)
+    assert pilot.actions == ["Start", "Advance", "Advance", "Complete"]
+    assert pilot.phase == "Completed"
+    assert pilot.decision.wake_at is None
+    assert not needs_judging(pilot.rollout)
+
+
+@pytest.mark.parametrize("role", ["rollback", "critical"])
+def test_a_broken_rollback_rule_takes_everybody_back(at_some: Pilot, role: str) -> None:
+    at_some.decide(after=5, **{role: "breach"})
+    assert (at_some.phase, at_some.admitted) == ("RollingBack", 0)
+    at_some.decide(after=1)
+    assert at_some.phase == "RolledBack"
+    assert at_some.rollout.status.rollback and at_some.rollout.status.rollback.from_step == "some"
+    assert at_some.decision.wake_at is None
+
+
+def test_rolling_back_is_not_done_before_users_are_seen_to_be_back(at_some: Pilot) -> None:
+    at_some.in_force = False
+    at_some.decide(after=5, rollback="breach").decide(after=60).decide(after=60)
+    assert at_some.phase == "RollingBack"
+    assert at_some.decision.wake_at is not None
+
+
+def test_a_rollback_to_the_previous_step_keeps_the_people_of_that_step() -> None:
+    pilot = Pilot(guarded().with_spec(onRollback={"to": "previous"}))
+    pilot.settle()
+    first = exposure_of(pilot.rollout, pilot.rollout.status)
+    pilot.settle(after=61).settle(after=5, rollback="breach")
+    back = exposure_of(pilot.rollout, pilot.rollout.status)
+    assert first is not None and back is not None
+    assert replace(back, revision=first.revision) == first
+    assert (pilot.phase, pilot.step, pilot.admitted) == ("RolledBack", "few", 10)
+
+
+def test_after_stepping_back_only_new_evidence_takes_further_back() -> None:
+    pilot = Pilot(guarded().with_spec(onRollback={"to": "previous"}))
+    pilot.settle().settle(after=61).settle(after=5, rollback="breach")
+    pilot.decide(after=20)
+    assert pilot.admitted == 10, "the window still holds the fault of the step that was left"
+    pilot.settle(after=300)
+    assert (pilot.phase, pilot.admitted) == ("RolledBack", 0)
+
+
+def test_a_rollback_happens_while_paused(at_some: Pilot) -> None:
+    at_some.edit(paused=True).decide(after=1)
+    assert at_some.phase == "Paused"
+    at_some.decide(after=5, rollback="breach")
+    assert at_some.phase == "RollingBack"
+
+
+def test_paused_keeps_users_and_does_not_grow(at_some: Pilot) -> None:
+    at_some.edit(paused=True).decide(after=3600).decide(after=3600)
+    assert (at_some.phase, at_some.step, at_some.admitted) == ("Paused", "some", 20)
+    at_some.edit(paused=False).settle(after=1)
+    assert at_some.step == "all"
+
+
+@pytest.mark.parametrize("verdict", ["no-data", "unavailable"])
+@pytest.mark.parametrize("role", ["objective", "warning", "critical", "go", "noGo", "rollback", "throttle"])
+def test_the_unknown_neither_advances_nor_rolls_back(at_some: Pilot, role: str, verdict: Verdict) -> None:
+    at_some.decide(after=120, **{role: verdict})
+    assert (at_some.phase, at_some.step, at_some.admitted) == ("Holding", "some", 20)
+    at_some.decide(after=1, **{role: "pass"})
+    assert at_some.step == "all"
+
+
+@pytest.mark.parametrize("role", ["objective", "warning", "go", "noGo"])
+@pytest.mark.parametrize("verdict", ["breach", "pending"])
+def test_a_failing_criterion_holds_the_advance(at_some: Pilot, role: str, verdict: Verdict) -> None:
+    at_some.decide(after=120, **{role: verdict})
+    assert (at_some.phase, at_some.step, at_some.admitted) == ("Holding", "some", 20)
+
+
+def test_an_objective_with_on_breach_rollback_takes_users_back() -> None:
+    pilot = Pilot(
+        guarded().with_spec(objectives=[{"indicator": "errors", "objective": "< 1%", "onBreach": "rollback"}])
+    )
+    pilot.settle().decide(after=5, objective="breach")
+    assert pilot.phase == "RollingBack"
+
+
+def test_nothing_starts_while_a_rule_already_speaks_against_it(pilot: Pilot) -> None:
+    pilot.decide(noGo="breach")
+    assert (pilot.phase, pilot.step, pilot.admitted) == ("Pending", "-", 0)
+    pilot.decide(after=10, noGo="pass")
+    assert pilot.step == "few"
+
+
+def test_nothing_starts_while_prometheus_cannot_be_asked(pilot: Pilot) -> None:
+    pilot.decide(go="unavailable")
+    assert (pilot.phase, pilot.step) == ("Pending", "-")
+
+
+def test_no_data_yet_does_not_keep_the_first_users_out(pilot: Pilot) -> None:
+    pilot.decide(go="no-data", objective="no-data", rollback="no-data")
+    assert pilot.step == "few", "nobody has the feature yet, so nothing can be measured of it"
+
+
+def test_throttle_sheds_to_the_last_proven_step_and_restores_after_calm(at_some: Pilot) -> None:
+    at_some.settle(after=5, throttle="breach")
+    assert (at_some.phase, at_some.step, at_some.admitted) == ("Holding", "some", 10)
+    at_some.since = at_some.now
+    at_some.decide(after=5, throttle="pass")
+    assert at_some.admitted == 10, "calm has not lasted as long as the rule asks for"
+    at_some.decide(after=20)
+    assert at_some.admitted == 20
+    assert at_some.actions[-2:] == ["Throttle", "Restore"]
+
+
+def test_a_throttled_rollout_does_not_advance(at_some: Pilot) -> None:
+    at_some.settle(after=5, throttle="breach").decide(after=3600)
+    assert (at_some.step, at_some.admitted) == ("some", 10)
+
+
+def test_throttle_sheds_while_paused(at_some: Pilot) -> None:
+    at_some.edit(paused=True).decide(after=1).settle(after=5, throttle="breach")
+    assert (at_some.phase, at_some.admitted) == ("Paused", 10)
+
+
+def test_a_new_revision_starts_over_with_the_same_people(at_some: Pilot) -> None:
+    people = at_some.rollout.status.cohort
+    at_some.settle(after=5, rollback="breach")
+    at_some.edit(feature={"flag": "search", "revision": 2}).settle(rollback="pass").settle()
+    again = exposure_of(at_some.rollout, at_some.rollout.status)
+    assert people is not None and again is not None
+    assert (at_some.step, again.enrolled) == ("few", people.enrolled[:10])
+    assert at_some.rollout.status.rollback is None
+
+
+def test_an_invalid_spec_stalls_and_names_the_field(at_some: Pilot) -> None:
+    at_some.edit(rollback=["errors > 3s"]).decide(after=1)
+    stalled = next(c for c in at_some.rollout.status.conditions if c.type == "Stalled")
+    assert stalled.status == "True"
+    assert stalled.message.startswith("spec.rollback[0]: ")
+    assert at_some.admitted == 20, "nobody is let in or taken out by a typing error"
+
+
+def test_an_invalid_spec_is_recorded_once(at_some: Pilot) -> None:
+    at_some.edit(rollback=["errors > 3s"]).decide(after=1).decide(after=1).decide(after=1)
+    assert at_some.actions.count("Stall") == 1
+
+
+@pytest.mark.parametrize(
+    ("exposure", "completed", "left"),
+    [("auto", False, "off"), ("auto", True, "full"), ("keep", False, "users"), ("off", True, "off")],
+)
+def test_deletion_leaves_the_stated_final_state(exposure: str, completed: bool, left: str) -> None:
+    pilot = Pilot(guarded().with_spec(onDelete={"exposure": exposure}))
+    pilot.settle()
+    if completed:
+        pilot.settle(after=60).settle(after=60).settle(after=60)
+    pilot.deleting = True
+    pilot.decide(after=1)
+    want = exposure_of(pilot.rollout, pilot.rollout.status)
+    assert want is not None
+    assert (want.kind, pilot.decision.released) == (left, True)
+
+
+def test_a_step_that_left_the_spec_holds(at_some: Pilot) -> None:
+    steps = [{"name": "few", "users": 10, "hold": "1m"}, {"name": "all", "percent": 100}]
+    at_some.edit(steps=steps).decide(after=120)
+    assert (at_some.phase, at_some.admitted) == ("Holding", 20)
+    assert "spec.steps[1]" in at_some.rollout.status.message
+
+
+def test_what_was_not_asked_is_unknown(at_some: Pilot) -> None:
+    seen = Seen(users=USERS, delivered=Delivered("ConfigMap/x", 2))
+    decision = decide(at_some.plan, at_some.rollout, seen, at_some.now + timedelta(hours=1))
+    assert decision.status.phase == "Holding"
+
+
+def test_nothing_is_written_while_nothing_changes(at_some: Pilot) -> None:
+    at_some.decide(after=1)
+    before = at_some.rollout.status
+    for _ in range(5):
+        at_some.decide(after=10)
+    assert at_some.rollout.status == before
+
+
+def test_a_directory_with_too_few_users_holds_and_says_how_many() -> None:
+    pilot = Pilot(make_rollout().with_spec(audience={"directory": {"configMap": "u"}}).step("many", users=500))
+    pilot.decide()
+    assert pilot.phase == "Pending"
+    assert "wants 500 users, but only 200 may come in" in pilot.rollout.status.message
+
+
+def test_history_is_bounded_and_numbered_without_gaps(at_some: Pilot) -> None:
+    for _ in range(30):
+        at_some.decide(after=1, objective="breach").decide(after=1, objective="pass")
+    sequences = [entry.sequence for entry in at_some.rollout.status.history]
+    assert len(sequences) == 20
+    assert sequences == list(range(sequences[0], sequences[0] + 20))
+
+
