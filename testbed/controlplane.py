@@ -16,18 +16,11 @@ from testbed.binaries import provide
 from testbed.cluster import Cluster, run_kubectl, write_kubeconfig
 from testbed.errors import SetupError
 from testbed.nodes import apply_nodes
-from testbed.processes import Process, ProcessGroup
-from testbed.waiting import wait_until
+from testbed.processes import ProcessGroup
+from testbed.startup import start_group, wait_ready
 
 ALL_COMPONENTS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok")
-_STARTS = 3
-_READY_SECONDS = 60.0
-_BIND_FAILED = "address already in use"
 _KWOK = Path(__file__).with_name("kwok")
-
-
-class _PortTakenError(Exception):
-    """Another process took a port between our look and our use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,25 +73,19 @@ def start_cluster(
         raise SetupError(msg)
     wanted = [name for name in ALL_COMPONENTS if name in {*components, "etcd", "kube-apiserver"}]
     binaries = provide([*wanted, "kubectl"])
-    for attempt in range(1, _STARTS + 1):
-        group = ProcessGroup(prefix="pilotage-cluster-")
-        try:
-            cluster = _start(group, wanted, binaries, nodes=nodes, apiserver_flags=apiserver_flags)
-        except BaseException as error:
-            group.stop()
-            if isinstance(error, _PortTakenError) and attempt < _STARTS:
-                continue
-            raise
-        say(f"cluster ready in {cluster.ready_seconds:.1f} s at {cluster.server}")
-        return cluster
-    raise AssertionError
+    cluster = start_group(
+        "pilotage-cluster-",
+        partial(_start, wanted=wanted, binaries=binaries, nodes=nodes, apiserver_flags=apiserver_flags),
+    )
+    say(f"cluster ready in {cluster.ready_seconds:.1f} s at {cluster.server}")
+    return cluster
 
 
 def _start(
     group: ProcessGroup,
+    *,
     wanted: Sequence[str],
     binaries: Mapping[str, Path],
-    *,
     nodes: int,
     apiserver_flags: Sequence[str],
 ) -> Cluster:
@@ -113,7 +100,7 @@ def _start(
     }
     for name in ("etcd", "kube-apiserver"):
         group.start(name, [str(binaries[name]), *flags[name]])
-    _wait(group, partial(_is_ready, plan), "the API server to be ready")
+    wait_ready(group, partial(_is_ready, plan), "the API server to be ready")
     ca = plan.certificates / "apiserver.crt"
     write_kubeconfig(plan.kubeconfig, server=plan.server, ca=ca.read_bytes(), token=plan.token)
     ready_seconds = time.monotonic() - started
@@ -121,7 +108,7 @@ def _start(
         group.start(name, [str(binaries[name]), *flags[name]])
     listening = {"kube-controller-manager": plan.controller_manager, "kube-scheduler": plan.scheduler}
     for name in (name for name in wanted if name in listening):
-        _wait(group, partial(ports.answers, listening[name]), f"{name} to listen")
+        wait_ready(group, partial(ports.answers, listening[name]), f"{name} to listen")
     if "kwok" in wanted:
         apply_nodes(partial(run_kubectl, binaries["kubectl"], plan.kubeconfig), count=nodes)
     return Cluster(
@@ -142,27 +129,6 @@ def _plan(directory: Path, binaries: Mapping[str, Path]) -> _Plan:
     token = secrets.token_urlsafe(24)
     (directory / "tokens.csv").write_text(f'{token},admin,admin,"system:masters"\n')
     return _Plan(directory, binaries, token, *(ports.free_port() for _ in range(5)))
-
-
-def _wait(group: ProcessGroup, condition: Callable[[], bool], what: str) -> None:
-    """Wait for the condition, but no longer than all processes live."""
-
-    def settled() -> bool:
-        return _dead(group) is not None or condition()
-
-    wait_until(settled, what, seconds=_READY_SECONDS, every_seconds=0.05)
-    dead = _dead(group)
-    if dead is None:
-        return
-    output = dead.tail()
-    if _BIND_FAILED in output:
-        raise _PortTakenError
-    msg = f"{dead.name} ended with status {dead.exit_status}; the last it said:\n{output}"
-    raise SetupError(msg)
-
-
-def _dead(group: ProcessGroup) -> Process | None:
-    return next((process for process in group.processes.values() if not process.running), None)
 
 
 def _is_ready(plan: _Plan) -> bool:

@@ -5,7 +5,7 @@ what it is made of, so a changed pin is a new file and an old one is never wrong
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from testbed import cache, gotoolchain
@@ -24,20 +24,21 @@ class Module:
     """A Go module of ours.
 
     Attributes:
-        name: its folder in `modules/`.
+        folder: where its go.mod is.
         packages: for each program, the Go package that it is built from.
         minutes: for each program, how long its first build takes on 2 cores (measured; with what it shares built).
         linker_flags: for `-ldflags`.
     """
 
-    name: str
+    folder: Path
     packages: Mapping[str, str]
     minutes: Mapping[str, float]
     linker_flags: str = _STRIP
-    folder: Path = field(init=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "folder", _MODULES / self.name)
+    @property
+    def name(self) -> str:
+        """The name of its folder."""
+        return self.folder.name
 
     def cached(self, program: str) -> Path:
         """Return the path in the cache where this program is, or will be once it is built."""
@@ -49,7 +50,7 @@ _COMPONENTS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-schedu
 
 MODULES = (
     Module(
-        "controlplane",
+        _MODULES / "controlplane",
         {name: f"./cmd/{name}" for name in _COMPONENTS},
         {
             "etcd": 0.5,
@@ -60,9 +61,11 @@ MODULES = (
         },
         _STAMP,
     ),
-    Module("kwok", {"kwok": "sigs.k8s.io/kwok/cmd/kwok"}, {"kwok": 2.8}),
-    Module("helm", {"helm": "helm.sh/helm/v4/cmd/helm"}, {"helm": 3.6}),
-    Module("prometheus", {"prometheus": "github.com/prometheus/prometheus/cmd/prometheus"}, {"prometheus": 7.0}),
+    Module(_MODULES / "kwok", {"kwok": "sigs.k8s.io/kwok/cmd/kwok"}, {"kwok": 2.8}),
+    Module(_MODULES / "helm", {"helm": "helm.sh/helm/v4/cmd/helm"}, {"helm": 3.6}),
+    Module(
+        _MODULES / "prometheus", {"prometheus": "github.com/prometheus/prometheus/cmd/prometheus"}, {"prometheus": 7.0}
+    ),
 )
 
 

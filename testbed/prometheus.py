@@ -12,17 +12,11 @@ from typing import Any, Self
 
 from testbed import ports
 from testbed.binaries import provide
-from testbed.errors import SetupError
 from testbed.processes import Process, ProcessGroup
+from testbed.startup import start_group, wait_ready
 from testbed.waiting import wait_until
 
-_STARTS = 3
-_BIND_FAILED = "address already in use"
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-
-
-class _PortTakenError(Exception):
-    """Another process took the port between our look and our use."""
 
 
 @dataclass(slots=True)
@@ -111,20 +105,17 @@ def start_prometheus(
         SetupError: there is no Prometheus and none can be had, or it does not start.
     """
     binary = provide(["prometheus"])["prometheus"]
-    for attempt in range(1, _STARTS + 1):
-        group = ProcessGroup(prefix="pilotage-prometheus-")
-        try:
-            return _start(group, binary, targets or {}, scrape_interval, flags)
-        except BaseException as error:
-            group.stop()
-            if isinstance(error, _PortTakenError) and attempt < _STARTS:
-                continue
-            raise
-    raise AssertionError
+    start = partial(_start, binary=binary, targets=targets or {}, scrape_interval=scrape_interval, flags=flags)
+    return start_group("pilotage-prometheus-", start)
 
 
 def _start(
-    group: ProcessGroup, binary: Path, targets: Mapping[str, Sequence[str]], scrape_interval: str, flags: Sequence[str]
+    group: ProcessGroup,
+    *,
+    binary: Path,
+    targets: Mapping[str, Sequence[str]],
+    scrape_interval: str,
+    flags: Sequence[str],
 ) -> PrometheusServer:
     directory = group.directory
     config = {
@@ -152,22 +143,8 @@ def _start(
     )
     for job, addresses in targets.items():
         server.set_targets(job, addresses)
-    _wait(server)
+    wait_ready(group, partial(_is_ready, server.url), "Prometheus to be ready")
     return server
-
-
-def _wait(server: PrometheusServer) -> None:
-    def settled() -> bool:
-        return not server.process.running or _is_ready(server.url)
-
-    wait_until(settled, "Prometheus to be ready", every_seconds=0.05)
-    if server.process.running:
-        return
-    output = server.process.tail()
-    if _BIND_FAILED in output:
-        raise _PortTakenError
-    msg = f"prometheus ended with status {server.process.exit_status}; the last it said:\n{output}"
-    raise SetupError(msg)
 
 
 def _is_ready(url: str) -> bool:
