@@ -1,14 +1,16 @@
-"""What all resources share: the base model, the bounded string types, and conditions.
+"""What all resources share: the base models, the bounded string types, and conditions.
 
 Every string and list is bounded: the API server estimates the cost of CEL rules from these bounds and refuses a CRD
 whose rules could become expensive.
 """
 
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer, StringConstraints
 from pydantic.alias_generators import to_camel
+
+from pilotage.resources.cel import Validation, reads
 
 GROUP = "pilotage.dev"
 VERSION = "v1alpha1"
@@ -31,28 +33,6 @@ class Model(BaseModel):
     def to_wire(self) -> dict[str, Any]:
         """The JSON object that the API server stores: absent instead of null, times in RFC 3339."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
-
-
-def rule(expression: str, message: str, *, field: str | None = None, expr_message: str | None = None) -> dict[str, str]:
-    """One CEL validation rule of a CRD.
-
-    Args:
-        expression: CEL over `self` (and `oldSelf` for a transition rule).
-        message: what the user reads: names the field and the remedy.
-        field: path of the field that the error shall point to, such as `.steps`.
-        expr_message: CEL that builds the message; `message` stays as the fallback.
-    """
-    made = {"rule": expression, "message": message}
-    if expr_message:
-        made["messageExpression"] = expr_message
-    if field:
-        made["fieldPath"] = field
-    return made
-
-
-def rules(*made: dict[str, str]) -> dict[str, Any]:
-    """CEL rules as `json_schema_extra` of a model's config or of a field."""
-    return {"x-kubernetes-validations": list(made)}
 
 
 def keyed_by(*keys: str) -> dict[str, Any]:
@@ -85,8 +65,22 @@ VariantName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][-A-Za-z0-9
 UserKey = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 """What the bucketing attribute holds for one user."""
 
-Duration = Annotated[str, StringConstraints(pattern=DURATION_PATTERN, max_length=32)]
+ObjectName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)]
+"""The name of another object."""
+
+Duration = Annotated[
+    str,
+    StringConstraints(pattern=DURATION_PATTERN, max_length=32),
+    reads(
+        DURATION_PATTERN, "write a duration as numbers with units (ms, s, m, h, d, w), such as 90s, 10m, 1h30m or 14d"
+    ),
+]
 """Prometheus' way to write a duration: `90s`, `10m`, `14d`, `1h30m`."""
+
+Window = Annotated[
+    Duration, Validation("!self.matches('^([0]+(ms|s|m|h|d|w))+$')", "a window must be longer than zero, such as 1m")
+]
+"""A duration that something can be measured over."""
 
 PromQL = Annotated[str, StringConstraints(min_length=1, max_length=2048)]
 
@@ -121,3 +115,16 @@ class ObjectMeta(Model):
     creation_timestamp: Time | None = None
     deletion_timestamp: Time | None = None
     finalizers: tuple[str, ...] = ()
+
+
+class Resource(Model):
+    """A kind of the API: what its CustomResourceDefinition needs beyond the schema."""
+
+    kind: ClassVar[str]
+    plural: ClassVar[str]
+    short_names: ClassVar[tuple[str, ...]]
+    categories: ClassVar[tuple[str, ...]] = ("pilotage",)
+    namespaced: ClassVar[bool] = True
+    printer_columns: ClassVar[tuple[dict[str, Any], ...]]
+
+    metadata: ObjectMeta

@@ -2,19 +2,18 @@
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import ConfigDict, Field, StringConstraints
+from pydantic import ConfigDict, StringConstraints
 
 from pilotage.resources.base import (
-    Duration,
     IndicatorName,
     Message,
     Model,
-    Name,
-    ObjectMeta,
+    ObjectName,
     PromQL,
-    rule,
-    rules,
+    Resource,
+    Window,
 )
+from pilotage.resources.cel import Validation, validations
 
 Unit = Literal["ratio", "seconds", "count", "score"]
 
@@ -32,7 +31,7 @@ class Measure(Model):
     unit: Unit | None = None
     """unit of the value: ratio (0 to 1, written as % in criteria), seconds, count or score. Errors and total always
     make a ratio."""
-    window: Duration | None = None
+    window: Window | None = None
     """window that `$window` stands for, unless an objective or a criterion names its own. It must hold at least two
     scrapes. 1m if nothing is said."""
     variant_label: Annotated[str, StringConstraints(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$", max_length=63)] = "variant"
@@ -40,28 +39,29 @@ class Measure(Model):
 
 
 _ONE_MEASURE = "has(self.query) ? !has(self.errors) && !has(self.total) : has(self.errors) && has(self.total)"
+_RATIO = Validation(
+    "!has(self.errors) || !has(self.unit) || self.unit == 'ratio'",
+    "errors and total make a ratio: leave unit away or set it to ratio",
+    field=".unit",
+)
 
 
 class Indicator(Measure):
     """One indicator of a rollout."""
 
     model_config = ConfigDict(
-        json_schema_extra=rules(
-            rule(
+        json_schema_extra=validations(
+            Validation(
                 f"has(self.templateRef) ? !has(self.query) && !has(self.errors) && !has(self.total) : {_ONE_MEASURE}",
-                "an indicator needs exactly one of: query; errors and total; templateRef",
+                "give exactly one of: query; errors and total; templateRef",
             ),
-            rule(
-                "!has(self.errors) || !has(self.unit) || self.unit == 'ratio'",
-                "errors and total make a ratio: leave unit away or set it to ratio",
-                field=".unit",
-            ),
+            _RATIO,
         )
     )
 
     name: IndicatorName
     """name that objectives and criteria use."""
-    template_ref: Name | None = None
+    template_ref: ObjectName | None = None
     """templateRef names an IndicatorTemplate whose queries are used."""
 
 
@@ -69,14 +69,17 @@ class IndicatorTemplateSpec(Measure):
     """What the platform team writes once."""
 
     model_config = ConfigDict(
-        json_schema_extra=rules(rule(_ONE_MEASURE, "a template needs either query, or errors and total"))
+        json_schema_extra=validations(
+            Validation(_ONE_MEASURE, "give either query, or errors and total"),
+            _RATIO,
+        )
     )
 
     description: Message = ""
     """description says what it measures and for whom, in a sentence."""
 
 
-class IndicatorTemplate(Model):
+class IndicatorTemplate(Resource):
     """An SLI's queries, written once by the platform team and used by many rollouts.
 
     `$window`, `$namespace`, `$rollout` and `$flag` are replaced in the queries.
@@ -93,5 +96,5 @@ class IndicatorTemplate(Model):
         {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
     )
 
-    metadata: ObjectMeta
-    spec: IndicatorTemplateSpec = Field()
+    spec: IndicatorTemplateSpec
+    """spec says how it is measured."""

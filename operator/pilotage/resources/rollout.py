@@ -16,30 +16,44 @@ from pilotage.resources.base import (
     IndicatorName,
     Model,
     Name,
-    ObjectMeta,
+    ObjectName,
+    Resource,
     UserKey,
     VariantName,
+    Window,
     keyed_by,
-    rule,
-    rules,
 )
+from pilotage.resources.cel import Validation, reads, validations
 from pilotage.resources.grammar import AUDIENCE_PATTERN, BOUND_PATTERN, CRITERION_PATTERN
 from pilotage.resources.indicators import Indicator
+from pilotage.resources.rollout_rules import COUNTING, ONE_LIST, ONE_SIZE, ORDER, PERCENT, REFERENCES
+from pilotage.resources.schema import INT_OR_STRING
 from pilotage.resources.status import PilotRolloutStatus
 
-Criterion = Annotated[str, StringConstraints(pattern=CRITERION_PATTERN, max_length=160)]
+Criterion = Annotated[
+    str,
+    StringConstraints(pattern=CRITERION_PATTERN, max_length=160),
+    reads(
+        CRITERION_PATTERN,
+        "write a criterion as INDICATOR OP VALUE[UNIT] and, if wanted, `for DURATION` or `in DURATION`, such as"
+        " `error_ratio > 1% for 10m`",
+    ),
+]
 """`INDICATOR OP VALUE[UNIT] [for DURATION | in DURATION]`, such as `error_ratio > 1% for 10m`."""
 
 Criteria = Annotated[tuple[Criterion, ...], Field(max_length=16, json_schema_extra=ATOMIC)]
 
-Bound = Annotated[str, StringConstraints(pattern=BOUND_PATTERN, max_length=40)]
+Bound = Annotated[
+    str,
+    StringConstraints(pattern=BOUND_PATTERN, max_length=40),
+    reads(BOUND_PATTERN, "write a bound as OP VALUE[UNIT], such as `< 1%`, `<= 50ms` or `>= 8.5`"),
+]
 """`OP VALUE[UNIT]`, such as `< 1%`."""
 
 Percent = Annotated[
     int | str,
-    Field(
-        json_schema_extra={"x-kubernetes-int-or-string": True},
-    ),
+    Field(json_schema_extra={INT_OR_STRING: True, "maxLength": 10}),
+    PERCENT,
 ]
 """Percent of the audience: 30, or "0.5" for shares below one percent."""
 
@@ -50,20 +64,22 @@ class Feature(Model):
     """Which flag is rolled out."""
 
     model_config = ConfigDict(
-        json_schema_extra=rules(
-            rule("self.treatment != self.control", "treatment and control must be two variants", field=".treatment"),
+        json_schema_extra=validations(
+            Validation("self.treatment != self.control", "treatment and control must differ", field=".treatment"),
         )
     )
 
     flag: Annotated[
-        FlagKey, Field(json_schema_extra=rules(rule("self == oldSelf", "flag can't change: make another PilotRollout")))
+        FlagKey, Validation("self == oldSelf", "flag can't change: delete this PilotRollout and make another")
     ]
     """flag is the flag's key, as applications evaluate it."""
     treatment: VariantName = "on"
     """treatment is the variant with the feature; applications read it as true."""
     control: VariantName = "off"
     """control is the variant without it; applications read it as false."""
-    revision: Annotated[int, Field(ge=1, le=1_000_000, json_schema_extra={"format": "int32"})] = 1
+    revision: Annotated[
+        int, Field(ge=1, le=1_000_000), Validation("self >= oldSelf", "revision can only be raised, to start over")
+    ] = 1
     """revision starts the rollout over from its first step when it is raised, for example after the cause of a
     rollback was mended."""
 
@@ -72,7 +88,7 @@ class Population(Model):
     """How many users there are: turns users into percent and back."""
 
     model_config = ConfigDict(
-        json_schema_extra=rules(rule("has(self.users) != has(self.indicator)", "give either users or indicator"))
+        json_schema_extra=validations(Validation("has(self.users) != has(self.indicator)", "give users or indicator"))
     )
 
     users: Users | None = None
@@ -84,7 +100,7 @@ class Population(Model):
 class Directory(Model):
     """The users known by name."""
 
-    config_map: Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)]
+    config_map: ObjectName
     """configMap in the rollout's namespace whose key `users.json` holds an array of objects: `key`, and the attributes
     that cohorts ask for."""
 
@@ -94,17 +110,27 @@ class Cohort(Model):
 
     name: Name
     """name that steps use."""
-    criteria: Annotated[str, StringConstraints(pattern=AUDIENCE_PATTERN, max_length=256)]
+    criteria: Annotated[
+        str,
+        StringConstraints(pattern=AUDIENCE_PATTERN, max_length=256),
+        reads(
+            AUDIENCE_PATTERN,
+            "write terms joined by `and` and `or`, such as `orders > 10 and device == 'mobile'`; a term may also be"
+            " `country in ['de', 'at']`",
+        ),
+    ]
     """criteria on the evaluation context, such as `orders > 10` or `device == 'mobile' and country in ['de', 'at']`."""
 
 
 class Audience(Model):
     """Who may be let in."""
 
+    model_config = ConfigDict(json_schema_extra=validations(ONE_LIST))
+
     bucket_by: Annotated[
         str,
         StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_.]*$", max_length=63),
-        Field(json_schema_extra=rules(rule("self == oldSelf", "bucketBy can't change while users depend on it"))),
+        Validation("self == oldSelf", "bucketBy can't change: it would hand the feature to other users"),
     ] = "targetingKey"
     """bucketBy is the attribute of the evaluation context that makes a user sticky."""
     population: Population | None = None
@@ -147,7 +173,7 @@ class Objective(Model):
     """warning is a bound whose violation only holds the rollout, such as `> 0.5%`."""
     critical: Bound | None = None
     """critical is a bound whose violation rolls back whatever onBreach says, such as `> 5%`."""
-    window: Duration | None = None
+    window: Window | None = None
     """window that `$window` stands for in the indicator's queries; the indicator's own if not given."""
     for_: Annotated[Duration | None, Field(alias="for")] = None
     """for is how long a bound must be violated without a break; six intervals if not given."""
@@ -158,15 +184,7 @@ class Objective(Model):
 class Step(Model):
     """One step: who is in, and for how long it is proven."""
 
-    model_config = ConfigDict(
-        json_schema_extra=rules(
-            rule("!(has(self.users) && has(self.percent))", "give users or percent, not both"),
-            rule(
-                "has(self.users) || has(self.percent) || size(self.cohorts) > 0",
-                "a step needs users, percent or cohorts",
-            ),
-        )
-    )
+    model_config = ConfigDict(json_schema_extra=validations(*ONE_SIZE))
 
     name: Name
     """name of the step."""
@@ -197,44 +215,10 @@ class OnDelete(Model):
     any other."""
 
 
-# Fields of a step are compared through these, so that the rules below stay readable.
-_PCT = "double(self[{i}].percent)"
-_STEPS_RULES = rules(
-    rule(
-        "self.all(i, s, i == 0 || !has(s.users) || !has(self[i-1].users) || s.users >= self[i-1].users)",
-        "users must not shrink from one step to the next: take users back by a rollback, not by a step",
-    ),
-    rule(
-        "self.all(i, s, i == 0 || !has(s.percent) || !has(self[i-1].percent)"
-        " || double(s.percent) >= double(self[i-1].percent))",
-        "percent must not shrink from one step to the next: take users back by a rollback, not by a step",
-    ),
-    rule(
-        "self.all(i, s, i == 0 || size(s.cohorts) == 0"
-        " || (size(self[i-1].cohorts) > 0 && self[i-1].cohorts.all(c, c in s.cohorts)))",
-        "cohorts must not shrink from one step to the next: a step keeps the cohorts of the step before, or has none"
-        " (everybody)",
-    ),
-)
-
-
 class PilotRolloutSpec(Model):
     """What shall happen."""
 
-    model_config = ConfigDict(
-        json_schema_extra=rules(
-            rule(
-                "self.steps.all(s, s.cohorts.all(c, self.audience.cohorts.exists(d, d.name == c)))",
-                "a step names a cohort that audience.cohorts does not define",
-                field=".steps",
-            ),
-            rule(
-                "self.objectives.all(o, self.indicators.exists(i, i.name == o.indicator))",
-                "an objective names an indicator that is not defined",
-                field=".objectives",
-            ),
-        )
-    )
+    model_config = ConfigDict(json_schema_extra=validations(*REFERENCES, *COUNTING))
 
     feature: Feature
     """feature that is rolled out."""
@@ -244,13 +228,11 @@ class PilotRolloutSpec(Model):
     """delivery says how the decision reaches users."""
     interval: Annotated[
         Duration,
-        Field(
-            json_schema_extra=rules(
-                rule(
-                    "duration(self) >= duration('1s') && duration(self) <= duration('1h')",
-                    "interval must be between 1s and 1h, such as 15s",
-                )
-            )
+        Validation(
+            # CEL knows no days and weeks: duration() of them would be an evaluation error, not a message.
+            "self.matches('^([0-9]+(ms|s|m|h))+$')"
+            " && duration(self) >= duration('1s') && duration(self) <= duration('1h')",
+            "interval must be between 1s and 1h, such as 15s",
         ),
     ] = "15s"
     """interval between two judgements; no shorter than the scrape interval."""
@@ -259,7 +241,8 @@ class PilotRolloutSpec(Model):
     objectives: Annotated[tuple[Objective, ...], Field(max_length=32, json_schema_extra=ATOMIC)] = ()
     """objectives that every step is held to."""
     steps: Annotated[
-        tuple[Step, ...], Field(min_length=1, max_length=32, json_schema_extra={**keyed_by("name"), **_STEPS_RULES})
+        tuple[Step, ...],
+        Field(min_length=1, max_length=32, json_schema_extra={**keyed_by("name"), **validations(*ORDER)}),
     ]
     """steps from nobody to everybody, in order; each lets in at least whom the one before did."""
     go: Criteria = ()
@@ -278,14 +261,12 @@ class PilotRolloutSpec(Model):
     """paused stops advancing; users keep what they have, and a rollback still happens."""
 
 
-class PilotRollout(Model):
+class PilotRollout(Resource):
     """One feature's way from nobody to everybody: cohort by cohort, judged at every step, taken back when it breaks."""
 
     kind: ClassVar[str] = "PilotRollout"
     plural: ClassVar[str] = "pilotrollouts"
     short_names: ClassVar[tuple[str, ...]] = ("pilot", "pilots")
-    categories: ClassVar[tuple[str, ...]] = ("pilotage",)
-    namespaced: ClassVar[bool] = True
     printer_columns: ClassVar[tuple[dict[str, Any], ...]] = (
         {"name": "Phase", "type": "string", "jsonPath": ".status.phase"},
         {"name": "Step", "type": "string", "jsonPath": ".status.summary.step"},
@@ -299,6 +280,7 @@ class PilotRollout(Model):
         {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
     )
 
-    metadata: ObjectMeta
     spec: PilotRolloutSpec
+    """spec is what shall happen."""
     status: PilotRolloutStatus = PilotRolloutStatus()
+    """status is what was observed and decided; only the operator writes it."""
