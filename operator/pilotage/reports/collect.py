@@ -1,0 +1,112 @@
+"""Gathers a record: the rollout from Kubernetes, its indicators over time from Prometheus."""
+
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from pilotage.judging.evidence import Answer, Answered, Measurement, NoData, Question, Series, Unavailable
+from pilotage.judging.questions import Resolved, RuleError, over, resolve_indicators
+from pilotage.judging.rules import Rule, read_rules
+from pilotage.kube import Kube
+from pilotage.reports.record import Bound, IndicatorRecord, Mark, RolloutRecord
+from pilotage.resources.base import API_VERSION
+from pilotage.resources.durations import parse_duration
+from pilotage.resources.indicators import IndicatorTemplate, IndicatorTemplateSpec
+from pilotage.resources.rollout import PilotRollout
+
+Ask = Callable[[Collection[Question], datetime], Awaitable[Mapping[Question, Answer]]]
+"""How Prometheus is asked: `PrometheusSource.ask`."""
+
+_ENDED = ("Completed", "RolledBack")
+_MARGIN = 0.04
+_LEAST_MARGIN_SECONDS = 2.0
+
+
+async def collect(
+    kube: Kube,
+    ask: Ask,
+    *,
+    namespace: str,
+    name: str,
+    now: datetime,
+    seen_query: str = "",
+    marks: tuple[Mark, ...] = (),
+) -> RolloutRecord:
+    """Read one rollout and how its indicators went.
+
+    Args:
+        kube: the cluster.
+        ask: Prometheus.
+        namespace: of the rollout.
+        name: of the rollout.
+        now: the charts end here at the latest; they end soon after the last decision of a rollout that has ended.
+        seen_query: PromQL that counts the users who really have the treatment, where something does.
+        marks: what else to show.
+
+    Raises:
+        KubeError: the rollout could not be read.
+    """
+    path = f"/apis/{API_VERSION}/namespaces/{namespace}/{PilotRollout.plural}/{name}"
+    rollout = PilotRollout.model_validate(await kube.get(path))
+    since, until = period_of(rollout, now)
+    templates = await _read_templates(kube) if any(i.template_ref for i in rollout.spec.indicators) else {}
+    span = (until - since).total_seconds()
+    try:
+        known = resolve_indicators(rollout.spec, templates, namespace=namespace, name=name)
+        rules = read_rules(rollout.spec, templates, namespace=namespace, name=name)
+    except RuleError:
+        known, rules = {}, ()  # the record says itself, as Stalled, what is wrong with the spec
+    questions = {one.name: over(one, one.window_seconds, span) for one in known.values()}
+    seen = _seen_question(rollout, seen_query, span)
+    answers = await ask([*questions.values(), *([seen] if seen else [])], until)
+    return RolloutRecord(
+        rollout=rollout,
+        since=since,
+        until=until,
+        indicators=tuple(_indicator(one, answers[questions[one.name]], rules) for one in known.values()),
+        seen=_series(answers[seen], rollout) if seen else None,
+        marks=marks,
+    )
+
+
+def period_of(rollout: PilotRollout, now: datetime) -> tuple[datetime, datetime]:
+    """What the charts show: from shortly before the first decision to shortly after the last one, or to now."""
+    history = rollout.status.history
+    created = rollout.metadata.creation_timestamp or now
+    first = history[0].time if history else created
+    last = history[-1].time if history and rollout.status.phase in _ENDED else now
+    margin = timedelta(seconds=max((last - first).total_seconds() * _MARGIN, _LEAST_MARGIN_SECONDS))
+    return first - margin, max(min(last + 2 * margin, now), first)
+
+
+async def _read_templates(kube: Kube) -> dict[str, IndicatorTemplateSpec]:
+    answer: dict[str, Any] = await kube.get(f"/apis/{API_VERSION}/{IndicatorTemplate.plural}")
+    found = (IndicatorTemplate.model_validate(item) for item in answer.get("items", ()))
+    return {template.metadata.name: template.spec for template in found}
+
+
+def _seen_question(rollout: PilotRollout, query: str, span: float) -> Question | None:
+    if not query:
+        return None
+    measured = Resolved("seen", "", Measurement(query), "count", 0.0, _interval_of(rollout))
+    return over(measured, 2 * measured.interval_seconds, span)
+
+
+def _interval_of(rollout: PilotRollout) -> float:
+    return parse_duration(rollout.spec.interval)
+
+
+def _series(answer: Answer, rollout: PilotRollout) -> Series | None:
+    return answer.series_of(rollout.spec.feature.treatment) if isinstance(answer, Answered) else None
+
+
+def _indicator(one: Resolved, answer: Answer, rules: tuple[Rule, ...]) -> IndicatorRecord:
+    bounds = tuple(Bound(rule.threshold, rule.text, rule.role) for rule in rules if rule.indicator == one.name)
+    unit = one.unit or "score"
+    match answer:
+        case Answered(by_variant):
+            return IndicatorRecord(one.name, unit, tuple(pair for pair in by_variant if pair[1].times), bounds)
+        case NoData(reason):
+            return IndicatorRecord(one.name, unit, (), bounds, f"no data: {reason}")
+        case Unavailable(reason):
+            return IndicatorRecord(one.name, unit, (), bounds, f"Prometheus could not be asked: {reason}")

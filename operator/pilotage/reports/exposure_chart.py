@@ -1,0 +1,140 @@
+"""The chart of who was in: admitted users as steps, users who really saw it as a line, decisions as numbered marks."""
+
+import math
+from collections.abc import Sequence
+
+from matplotlib.axes import Axes
+
+from pilotage.reports import palette
+from pilotage.reports.drawing import Span, dress, note_right, title_panel
+from pilotage.reports.numbers import write_count
+from pilotage.reports.record import RolloutRecord
+from pilotage.reports.timeline import Level, levels
+from pilotage.resources.status import HistoryEntry
+
+HEIGHT_INCHES = 3.4
+_LEAST_TICK_GAP = 0.045
+"""Two labels of the vertical axis that are closer than this share of its height would touch."""
+
+_BADGE_GAP = 0.021
+_ROWS = 3
+_BAD = ("RollBack", "RolledBack", "Throttle", "Stall")
+_GOOD = ("Complete",)
+
+
+def draw_exposure(axes: Axes, record: RolloutRecord, span: Span) -> None:
+    """Draw the panel."""
+    dress(axes, span)
+    title_panel(axes, "Users with the feature", y=1.09)
+    found = levels(record)
+    if not found:
+        _say_unknown(axes)
+        return
+    top = max([level.users for level in found] + [1])
+    scale = _Scale(max(min((level.users for level in found if level.users), default=1), 1), top)
+    xs, ys = _outline(found, span)
+    axes.fill_between(xs, [scale.y(y) for y in ys], step="post", color=palette.TREATMENT_SOFT, linewidth=0)
+    axes.step(xs, [scale.y(y) for y in ys], where="post", color=palette.TREATMENT, linewidth=1.2, alpha=0.75)
+    if record.seen:
+        seen = [scale.y(value) for value in record.seen.values]
+        axes.step(span.x_of(record.seen.times), seen, where="post", color=palette.TREATMENT, linewidth=2.4)
+    axes.set_ylim(0, scale.y(top) * 1.1)
+    _label_users(axes, scale, [level.users for level in found])
+    _label_steps(axes, found, scale, span)
+    _explain(axes, scale, found[-1].users, has_seen=record.seen is not None)
+
+
+def _say_unknown(axes: Axes) -> None:
+    axes.set_yticks([])
+    axes.text(0.5, 0.5, "users were not counted: no directory, no population", transform=axes.transAxes, ha="center")
+
+
+class _Scale:
+    """Ten users and three thousand on one axis: linear up to the first step, logarithmic above."""
+
+    def __init__(self, least: int, top: int) -> None:
+        self._least = least
+        self.linear = top <= least * 8
+
+    def y(self, users: float) -> float:
+        """Where a number of users lies."""
+        if self.linear:
+            return users / self._least
+        if users <= self._least:
+            return users / self._least * 0.5
+        return 0.5 + math.log10(users / self._least)
+
+
+def _outline(found: Sequence[Level], span: Span) -> tuple[list[float], list[float]]:
+    xs = [0.0, *(max(span.x(level.at), 0.0) for level in found), span.seconds]
+    ys = [0.0, *(float(level.users) for level in found), float(found[-1].users)]
+    return xs, ys
+
+
+def _label_users(axes: Axes, scale: _Scale, numbers: Sequence[int]) -> None:
+    """The numbers of the plan are the ticks: they are what a reader looks for."""
+    height = axes.get_ylim()[1]
+    kept: list[int] = []
+    for number in sorted({0, *numbers}, reverse=True):
+        if not kept or scale.y(kept[-1]) - scale.y(number) > _LEAST_TICK_GAP * height:
+            kept.append(number)
+    axes.set_yticks([scale.y(number) for number in kept], [write_count(number) for number in kept])
+
+
+def _label_steps(axes: Axes, found: Sequence[Level], scale: _Scale, span: Span) -> None:
+    ends = [*(span.x(level.at) for level in found[1:]), span.seconds]
+    for level, end in zip(found, ends, strict=True):
+        begin = span.x(level.at)
+        fits = (end - begin) / span.seconds > 0.0085 * len(level.step)
+        if level.step and fits:
+            axes.annotate(
+                level.step,
+                ((begin + end) / 2, scale.y(level.users)),
+                xytext=(0, 4),
+                textcoords="offset points",
+                ha="center",
+                fontsize=8.5,
+                color=palette.MUTED,
+            )
+
+
+def _explain(axes: Axes, scale: _Scale, last: int, *, has_seen: bool) -> None:
+    """Name the lines where they end, in place of a legend."""
+    room = axes.get_ylim()[1]
+    up = scale.y(last) < room * 0.8
+    note_right(axes, scale.y(last), "admitted", palette.MUTED, shift=7 if up or has_seen else 0)
+    if has_seen:
+        note_right(axes, scale.y(last), "really saw it", palette.TREATMENT, weight="bold", shift=-6)
+
+
+def mark_decisions(panels: Sequence[Axes], entries: Sequence[HistoryEntry], span: Span) -> None:
+    """Number the decisions above the first panel, with a line down through all of them."""
+    rows = [-1.0] * _ROWS
+    for entry in entries:
+        x = span.x(entry.time)
+        if not 0 <= x <= span.seconds:
+            continue
+        place = x / span.seconds
+        row = next((r for r in range(_ROWS) if place - rows[r] > _BADGE_GAP), _ROWS - 1)
+        rows[row] = place
+        color = palette.BAD if entry.action in _BAD else palette.GOOD if entry.action in _GOOD else palette.MUTED
+        for axes in panels:
+            axes.axvline(x, color=color, linewidth=0.8, alpha=0.55, zorder=1)
+        _badge(panels[0], x, entry.sequence, color, row)
+
+
+def _badge(axes: Axes, x: float, number: int, color: str, row: int) -> None:
+    axes.annotate(
+        str(number),
+        (x, 1),
+        xycoords=("data", "axes fraction"),
+        xytext=(0, 5 + 14 * row),
+        textcoords="offset points",
+        ha="center",
+        va="bottom",
+        fontsize=8,
+        fontweight="bold",
+        color=palette.PAPER,
+        bbox={"boxstyle": "round,pad=0.28,rounding_size=0.8", "facecolor": color, "edgecolor": "none"},
+        annotation_clip=False,
+    )
