@@ -98,6 +98,14 @@ COUNTING = (
         field=".steps",
     ),
     each(
+        "has(s.users) && size(s.cohorts) > 0 && !has(self.audience.directory) && has(self.audience.population)",
+        "steps[%d] %s: users of cohorts can't be counted by population alone: add audience.directory, or use percent",
+        *("i", "s.name"),
+        message="users of cohorts can't be counted by population alone: add audience.directory, or use percent",
+        listed="self.steps",
+        field=".steps",
+    ),
+    each(
         "has(s.users) && size(s.cohorts) == 0 && has(self.audience.population) && has(self.audience.population.users)"
         " && s.users > self.audience.population.users",
         "steps[%d] %s: users %d is more than the population of %d: lower it or correct audience.population",
