@@ -144,7 +144,8 @@ def _explain(text: str, parts: tuple[tuple[re.Pattern[str], str], ...], end: str
     for pattern, expected in parts:
         found = pattern.match(text, position)
         if found is None:
-            return CriterionError(text, position, expected)
+            blank = position > 0 and text.startswith(" ", position)
+            return CriterionError(text, position + blank, expected)
         position = found.end()
     unit = _UNIT.match(text, position)
     return CriterionError(text, unit.end() if unit else position, end)
