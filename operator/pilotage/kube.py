@@ -36,6 +36,7 @@ _CONTENT_TYPES = {
     "json": "application/json-patch+json",
     "apply": "application/apply-patch+yaml",  # JSON is YAML
 }
+_METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _NO_QUERY: Mapping[str, str] = {}
 _LIMITS = aiohttp.ClientTimeout(total=REQUEST_SECONDS, sock_connect=CONNECT_SECONDS)
 
@@ -88,6 +89,19 @@ class Kube:
     async def get(self, path: str, *, query: Mapping[str, str] = _NO_QUERY) -> dict[str, Any]:
         """One object or list."""
         return await self._call(_Request("GET", path, query))
+
+    async def list_metadata(self, path: str, *, chunk: int = 500) -> tuple[str, list[dict[str, Any]]]:
+        """The resourceVersion of a list, and only the metadata of what is in it; asked for in chunks."""
+        found: list[dict[str, Any]] = []
+        version, query = "", {"limit": str(chunk)}
+        while True:
+            page = await self._call(_Request("GET", path, query, accept=_METADATA_ONLY))
+            version = version or page["metadata"]["resourceVersion"]
+            found += [item["metadata"] for item in page["items"]]
+            token = page["metadata"].get("continue")
+            if not token:
+                return version, found
+            query = {"limit": str(chunk), "continue": token}
 
     async def create(self, path: str, body: Body, *, query: Mapping[str, str] = _NO_QUERY) -> dict[str, Any]:
         """POST to a collection's path; reason is `AlreadyExists` if the name is taken."""
@@ -169,7 +183,7 @@ class Kube:
             request.method,
             request.path,
             query_params=list(request.query.items()),
-            header_params={"Accept": "application/json", "Content-Type": request.content_type},
+            header_params={"Accept": request.accept, "Content-Type": request.content_type},
             body=request.body,
             auth_settings=["BearerToken"],
         )
@@ -185,6 +199,7 @@ class _Request:
     query: Mapping[str, str] = field(default_factory=dict)
     body: "Body | list[dict[str, Any]] | None" = None
     content_type: str = "application/json"
+    accept: str = "application/json"
     limits: aiohttp.ClientTimeout = _LIMITS
 
 

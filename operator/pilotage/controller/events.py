@@ -1,0 +1,101 @@
+"""Kubernetes Events for transitions, as `kubectl describe pilot` shows them. Each is posted once, and never in the way.
+
+An Event's name is made of the rollout's uid and the transition's number: posting it again after a restart meets the
+first one and changes nothing. Posting happens beside the workers; what can't be posted is dropped after some tries.
+"""
+
+import asyncio
+import logging
+from typing import Any
+
+from pilotage.controller.clock import Clock
+from pilotage.controller.telemetry import EVENTS
+from pilotage.kube import Kube, KubeError
+from pilotage.resources.base import API_VERSION, GROUP
+from pilotage.resources.rollout import PilotRollout
+from pilotage.resources.status import HistoryEntry
+
+_LOG = logging.getLogger(__name__)
+_WARNINGS = frozenset({"RollBack", "Throttle", "Stall"})
+_FINAL = frozenset({"Forbidden", "NotFound", "Invalid", "BadRequest"})
+_WAITING = 1000
+_TRIES = 3
+_NOTE_LIMIT = 1024
+_NAME_LIMIT = 200
+
+
+class EventPoster:
+    """Posts Events one after the other, from a bounded queue.
+
+    Args:
+        kube: the API server.
+        clock: what time it is.
+        instance: identity of this replica.
+    """
+
+    def __init__(self, kube: Kube, clock: Clock, *, instance: str) -> None:
+        self._kube = kube
+        self._clock = clock
+        self._instance = instance
+        self._waiting: asyncio.Queue[dict[str, Any]] = asyncio.Queue(_WAITING)
+
+    def post(self, rollout: PilotRollout, entry: HistoryEntry) -> None:
+        """Have an Event posted soon; never waits."""
+        try:
+            self._waiting.put_nowait(event_of(rollout, entry, instance=self._instance))
+        except asyncio.QueueFull:
+            EVENTS.labels("dropped").inc()
+
+    async def run(self) -> None:
+        """Post until cancelled."""
+        while True:
+            event = await self._waiting.get()
+            EVENTS.labels(await self._try(event)).inc()
+            self._waiting.task_done()
+
+    async def drain(self) -> None:
+        """Return when all is posted or dropped."""
+        await self._waiting.join()
+
+    async def _try(self, event: dict[str, Any]) -> str:
+        path = f"/apis/events.k8s.io/v1/namespaces/{event['metadata']['namespace']}/events"
+        for left in reversed(range(_TRIES)):
+            try:
+                await self._kube.create(path, event)
+            except KubeError as error:
+                if error.reason == "AlreadyExists":
+                    return "known"
+                if error.reason in _FINAL or not left:
+                    _LOG.warning("an Event can't be posted: %s", error, extra={"detail": error.detail})
+                    return "failed"
+                await self._clock.sleep(error.retry_after_seconds or 1.0)
+            else:
+                return "posted"
+        raise AssertionError
+
+
+def event_of(rollout: PilotRollout, entry: HistoryEntry, *, instance: str) -> dict[str, Any]:
+    """The Event of a transition, in the rollout's namespace."""
+    meta = rollout.metadata
+    return {
+        "apiVersion": "events.k8s.io/v1",
+        "kind": "Event",
+        "metadata": {
+            "name": f"{meta.name[:_NAME_LIMIT].rstrip('.-')}.{meta.uid}.{entry.sequence}",
+            "namespace": meta.namespace,
+        },
+        "eventTime": entry.time.isoformat(timespec="microseconds").replace("+00:00", "Z"),
+        "type": "Warning" if entry.action in _WARNINGS else "Normal",
+        "action": entry.action,
+        "reason": entry.reason,
+        "note": entry.message[:_NOTE_LIMIT],
+        "regarding": {
+            "apiVersion": API_VERSION,
+            "kind": PilotRollout.kind,
+            "namespace": meta.namespace,
+            "name": meta.name,
+            "uid": meta.uid,
+        },
+        "reportingController": f"{GROUP}/operator",
+        "reportingInstance": instance[:128],
+    }

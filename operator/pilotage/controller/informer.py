@@ -1,0 +1,253 @@
+"""kopf as the informer: it lists and watches our two kinds and hands every object on. It decides and writes nothing.
+
+Only `on.event` handlers are registered: with any other kind of handler kopf would write annotations or finalizers, and
+its null storages below would be wrong.
+
+kopf runs in a thread with an event loop of its own. When `kopf.operator` ends, it cancels every task of its loop that
+is younger than itself, and it takes SIGTERM for itself: in a loop of its own, neither hurts the workers. When it fails
+(a watch that the API server answers with an error ends the whole operator), it is started again, after a pause.
+"""
+
+import asyncio
+import logging
+import random
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any, cast
+
+import kopf
+
+from pilotage.controller.clock import Clock
+from pilotage.kube import Kube
+from pilotage.resources.base import GROUP, VERSION
+from pilotage.resources.indicators import IndicatorTemplate
+from pilotage.resources.rollout import PilotRollout
+
+_LOG = logging.getLogger(__name__)
+_CAP_SECONDS = 30.0
+_EXIT_SECONDS = 10.0
+
+Sink = Callable[[str, str | None, dict[str, Any]], None]
+"""Takes a plural, a watch event's type (None: it was there when we came) and the object."""
+
+
+class Informer:
+    """Watches for ever.
+
+    Args:
+        kube: whose credentials to use.
+        clock: what time it is.
+        sink: called in the caller's event loop with every event.
+    """
+
+    def __init__(self, kube: Kube, clock: Clock, sink: Sink) -> None:
+        self._kube = kube
+        self._clock = clock
+        self._sink = sink
+        self.running = False
+        self.on_restart: Callable[[], None] = lambda: None
+
+    async def run(self) -> None:
+        """Keep kopf going until cancelled."""
+        pauses = iter(EndlessBackoff())
+        while True:
+            began_at = self._clock.monotonic()
+            try:
+                await self._run_once()
+            except Exception as error:  # noqa: BLE001 - whatever ends kopf, it is started again
+                _LOG.warning("the informer has ended: %r", error)
+            finally:
+                self.running = False
+            if self._clock.monotonic() - began_at > _CAP_SECONDS:
+                pauses = iter(EndlessBackoff())
+            await self._clock.sleep(next(pauses))
+            self.on_restart()
+
+    async def _run_once(self) -> None:
+        loop = asyncio.get_running_loop()
+        ended: asyncio.Future[None] = loop.create_future()
+        session = _Session(
+            self._kube, lambda *event: _call(loop, self._sink, *event), lambda: _call(loop, self._started)
+        )
+
+        def serve() -> None:
+            error: Exception | None = None
+            try:
+                asyncio.run(session.run())
+            except Exception as caught:  # noqa: BLE001 - it is handed over
+                error = caught
+            _call(loop, _settle, ended, error)
+
+        thread = threading.Thread(target=serve, name="informer", daemon=True)
+        thread.start()
+        try:
+            await asyncio.shield(ended)
+        finally:
+            session.stop()
+            await asyncio.wait([ended], timeout=_EXIT_SECONDS)
+
+    def _started(self) -> None:
+        self.running = True
+
+
+class _Session:
+    """One life of `kopf.operator`, inside its thread."""
+
+    def __init__(self, kube: Kube, sink: Sink, on_ready: Callable[[], None]) -> None:
+        self._kube = kube
+        self._sink = sink
+        self._on_ready = on_ready
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop: asyncio.Event | None = None
+        self._stopped = False
+
+    async def run(self) -> None:
+        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        if self._stopped:
+            return
+        ready = asyncio.Event()
+        notify = asyncio.create_task(self._notify(ready))
+        try:
+            await kopf.operator(
+                registry=build_registry(self._kube, self._sink),
+                settings=build_settings(),
+                identity=cast("Any", "pilotage"),  # else kopf asks for the user's name, and not every user id has one
+                clusterwide=True,
+                standalone=True,
+                stop_flag=self._stop,
+                ready_flag=ready,
+            )
+        finally:
+            notify.cancel()
+
+    async def _notify(self, ready: asyncio.Event) -> None:
+        await ready.wait()
+        self._on_ready()
+
+    def stop(self) -> None:
+        """Ask it to end; called from another thread."""
+        self._stopped = True
+        if self._loop is not None and self._stop is not None:
+            _call(self._loop, self._stop.set)
+
+
+def build_registry(kube: Kube, sink: Sink) -> kopf.OperatorRegistry:
+    """The handlers: a login, and two that pass events on."""
+    registry = kopf.OperatorRegistry()
+
+    async def login(**_: Any) -> kopf.ConnectionInfo:
+        return await connection_of(kube)
+
+    kopf.on.login(registry=registry)(login)
+    for kind in (IndicatorTemplate, PilotRollout):
+        _watch(registry, kind.plural, sink)
+    return registry
+
+
+def _watch(registry: kopf.OperatorRegistry, plural: str, sink: Sink) -> None:
+    async def pass_on(event: Any, **_: Any) -> None:
+        sink(plural, event["type"], event["object"])
+
+    kopf.on.event(GROUP, VERSION, plural, id=f"watch-{plural}", registry=registry)(pass_on)
+
+
+async def connection_of(kube: Kube) -> kopf.ConnectionInfo:
+    """The same credentials that our own client has; asked again when the API server refuses them (a renewed token)."""
+    configuration = kube.configuration
+    bearer = (await configuration.auth_settings()).get("BearerToken", {}).get("value") or ""
+    scheme, _, token = bearer.partition(" ")
+    return kopf.ConnectionInfo(
+        server=configuration.host,
+        ca_path=configuration.ssl_ca_cert,
+        insecure=not configuration.verify_ssl,
+        certificate_path=configuration.cert_file,
+        private_key_path=configuration.key_file,
+        scheme=scheme.capitalize() or None,
+        token=token.strip() or None,
+        proxy_url=configuration.proxy,
+        trust_env=True,
+    )
+
+
+def build_settings() -> kopf.OperatorSettings:
+    """Settings that make kopf silent, patient and cheap; the reasons are in docs/decisions."""
+    settings = kopf.OperatorSettings()
+    settings.posting.enabled = False
+    settings.posting.loggers = False
+    settings.peering.standalone = True
+    settings.scanning.disabled = True
+    settings.watching.server_timeout = 300  # an int: it is sent as text, and "300.0" is refused
+    settings.watching.connect_timeout = 10
+    settings.watching.chunk_size = 500
+    settings.networking.request_timeout = 30
+    settings.networking.connect_timeout = 5
+    settings.networking.error_backoffs = EndlessBackoff()
+    settings.networking.enforce_retry_after = True
+    settings.queueing.worker_limit = None  # with a limit, throughput is limit / idle_timeout
+    settings.queueing.idle_timeout = 1.0
+    settings.persistence.finalizer = f"{GROUP}/never-used"
+    settings.persistence.diffbase_storage = NullDiffBase()
+    settings.persistence.progress_storage = NullProgress()
+    settings.process.ultimate_exiting_timeout = None  # it would kill the process
+    return settings
+
+
+class EndlessBackoff:
+    """1, 2, 4 ... 30, 30 ... seconds, each spread over its upper half. A finite list ends kopf when it is used up."""
+
+    def __iter__(self) -> Iterator[float]:
+        pause = 1.0
+        while True:
+            yield pause * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, no secret
+            pause = min(_CAP_SECONDS, pause * 2)
+
+
+class NullDiffBase(kopf.DiffBaseStorage):
+    """No snapshot of anything: kopf would copy each object at each event to find out what `on.event` never asks."""
+
+    def build(self, *, body: kopf.Body, extra_fields: Any = None) -> kopf.BodyEssence:  # noqa: ARG002
+        """Nothing."""
+        return cast("kopf.BodyEssence", {})
+
+    def fetch(self, *, body: kopf.Body) -> kopf.BodyEssence | None:  # noqa: ARG002
+        """Nothing."""
+        return None
+
+    def store(self, *, body: kopf.Body, patch: kopf.Patch, essence: kopf.BodyEssence) -> None:
+        """Store nothing."""
+
+
+class NullProgress(kopf.ProgressStorage):
+    """No progress: `on.event` has none."""
+
+    def fetch(self, *, key: Any, body: kopf.Body) -> None:  # noqa: ARG002
+        """Nothing."""
+        return
+
+    def store(self, *, key: Any, record: Any, body: kopf.Body, patch: kopf.Patch) -> None:
+        """Store nothing."""
+
+    def purge(self, *, key: Any, body: kopf.Body, patch: kopf.Patch) -> None:
+        """Nothing to purge."""
+
+    def touch(self, *, body: kopf.Body, patch: kopf.Patch, value: str | None) -> None:
+        """Touch nothing."""
+
+    def clear(self, *, essence: kopf.BodyEssence) -> kopf.BodyEssence:
+        """As it is."""
+        return essence
+
+
+def _settle(ended: "asyncio.Future[None]", error: Exception | None) -> None:
+    if ended.done():
+        return
+    if error is None:
+        ended.set_result(None)
+    else:
+        ended.set_exception(error)
+
+
+def _call(loop: asyncio.AbstractEventLoop, function: Callable[..., None], *arguments: Any) -> None:
+    """Call in another thread's loop; if that has ended, nobody wants to know any more."""
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(function, *arguments)
