@@ -1,0 +1,43 @@
+"""The session's cluster with Pilotage in it: definitions, rights and guard as the chart installs them, but no pods."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from pilotage.kube import Kube
+from testbed import Cluster
+from testbed.install import Installed, install
+
+
+@pytest.fixture(scope="session")
+def installed(cluster: Cluster) -> Installed:
+    """Give what processes beside the cluster need to run with the rights of the chart's ServiceAccounts only.
+
+    A cluster that was there before is not touched if Pilotage is on it: these tests would overwrite it.
+    """
+    if cluster.provider == "current" and cluster.kubectl("get", "namespace", "pilotage-system", "--ignore-not-found"):
+        pytest.exit("Pilotage is installed on the current cluster: use another one for the tests", returncode=3)
+    return install(cluster)
+
+
+@pytest.fixture
+def enrolled(installed: Installed, namespace: str) -> str:
+    """Give the name of the test's namespace, enrolled: flags may be delivered there."""
+    installed.enrol(namespace)
+    return namespace
+
+
+@pytest.fixture
+async def operator_kube(installed: Installed) -> AsyncIterator[Kube]:
+    """Give a client with the rights of the operator's ServiceAccount."""
+    kube = await Kube.connect(installed.operator_kubeconfig)
+    yield kube
+    await kube.close()
+
+
+@pytest.fixture
+async def flags_kube(installed: Installed) -> AsyncIterator[Kube]:
+    """Give a client with the rights of the flag service's ServiceAccount."""
+    kube = await Kube.connect(installed.flags_kubeconfig)
+    yield kube
+    await kube.close()
