@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from pilotage.resources.status import Finding, PilotRolloutStatus, Verdict
+from pilotage.resources.status import Finding, Verdict
 from pilotage.rollout.admission import User
 from pilotage.rollout.decide import Decision, decide
 from pilotage.rollout.plan import Plan, PlanError, read_plan
@@ -71,6 +71,11 @@ class Pilot:
     @property
     def admitted(self) -> int | None:
         return self.rollout.status.exposure.users if self.rollout.status.exposure else 0
+
+
+def said(role: str, verdict: Verdict) -> dict[str, Verdict]:
+    """One verdict for the rules of one role."""
+    return {role: verdict}
 
 
 def guarded() -> RolloutBuilder:

@@ -9,7 +9,7 @@ from pilotage.resources.status import Verdict
 from pilotage.rollout.decide import decide, exposure_of, needs_judging
 from pilotage.rollout.situation import Delivered, Seen
 from tests.builders import make_rollout
-from tests.pilot import USERS, Pilot, guarded
+from tests.pilot import USERS, Pilot, guarded, said
 
 
 @pytest.fixture
@@ -36,7 +36,8 @@ def test_the_steps_clock_starts_only_when_its_users_are_seen_to_have_the_feature
     pilot.in_force = False
     pilot.decide().decide(after=3600)
     assert pilot.step == "few"
-    assert pilot.rollout.status.summary and pilot.rollout.status.summary.waits_for == "delivery"
+    assert pilot.rollout.status.summary
+    assert pilot.rollout.status.summary.waits_for == "delivery"
     pilot.in_force = True
     pilot.decide(after=1)
     assert pilot.rollout.status.next_check_time == pilot.now + timedelta(minutes=1)
@@ -52,11 +53,12 @@ def test_a_healthy_rollout_goes_through_all_steps_and_rests(pilot: Pilot) -> Non
 
 @pytest.mark.parametrize("role", ["rollback", "critical"])
 def test_a_broken_rollback_rule_takes_everybody_back(at_some: Pilot, role: str) -> None:
-    at_some.decide(after=5, **{role: "breach"})
+    at_some.decide(after=5, **said(role, "breach"))
     assert (at_some.phase, at_some.admitted) == ("RollingBack", 0)
     at_some.decide(after=1)
     assert at_some.phase == "RolledBack"
-    assert at_some.rollout.status.rollback and at_some.rollout.status.rollback.from_step == "some"
+    assert at_some.rollout.status.rollback
+    assert at_some.rollout.status.rollback.from_step == "some"
     assert at_some.decision.wake_at is None
 
 
@@ -73,7 +75,8 @@ def test_a_rollback_to_the_previous_step_keeps_the_people_of_that_step() -> None
     first = exposure_of(pilot.rollout, pilot.rollout.status)
     pilot.settle(after=61).settle(after=5, rollback="breach")
     back = exposure_of(pilot.rollout, pilot.rollout.status)
-    assert first is not None and back is not None
+    assert first is not None
+    assert back is not None
     assert replace(back, revision=first.revision) == first
     assert (pilot.phase, pilot.step, pilot.admitted) == ("RolledBack", "few", 10)
 
@@ -104,16 +107,16 @@ def test_paused_keeps_users_and_does_not_grow(at_some: Pilot) -> None:
 @pytest.mark.parametrize("verdict", ["no-data", "unavailable"])
 @pytest.mark.parametrize("role", ["objective", "warning", "critical", "go", "noGo", "rollback", "throttle"])
 def test_the_unknown_neither_advances_nor_rolls_back(at_some: Pilot, role: str, verdict: Verdict) -> None:
-    at_some.decide(after=120, **{role: verdict})
+    at_some.decide(after=120, **said(role, verdict))
     assert (at_some.phase, at_some.step, at_some.admitted) == ("Holding", "some", 20)
-    at_some.decide(after=1, **{role: "pass"})
+    at_some.decide(after=1, **said(role, "pass"))
     assert at_some.step == "all"
 
 
 @pytest.mark.parametrize("role", ["objective", "warning", "go", "noGo"])
 @pytest.mark.parametrize("verdict", ["breach", "pending"])
 def test_a_failing_criterion_holds_the_advance(at_some: Pilot, role: str, verdict: Verdict) -> None:
-    at_some.decide(after=120, **{role: verdict})
+    at_some.decide(after=120, **said(role, verdict))
     assert (at_some.phase, at_some.step, at_some.admitted) == ("Holding", "some", 20)
 
 
@@ -168,7 +171,8 @@ def test_a_new_revision_starts_over_with_the_same_people(at_some: Pilot) -> None
     at_some.settle(after=5, rollback="breach")
     at_some.edit(feature={"flag": "search", "revision": 2}).settle(rollback="pass").settle()
     again = exposure_of(at_some.rollout, at_some.rollout.status)
-    assert people is not None and again is not None
+    assert people is not None
+    assert again is not None
     assert (at_some.step, again.enrolled) == ("few", people.enrolled[:10])
     assert at_some.rollout.status.rollback is None
 
@@ -236,3 +240,34 @@ def test_history_is_bounded_and_numbered_without_gaps(at_some: Pilot) -> None:
     sequences = [entry.sequence for entry in at_some.rollout.status.history]
     assert len(sequences) == 20
     assert sequences == list(range(sequences[0], sequences[0] + 20))
+
+
+def test_a_share_of_everybody_after_all_of_a_cohort_keeps_the_cohort_and_the_number() -> None:
+    pilot = Pilot(
+        make_rollout()
+        .with_spec(
+            audience={
+                "directory": {"configMap": "users"},
+                "cohorts": [{"name": "buyers", "criteria": "orders > 10"}],
+            }
+        )
+        .step("buyers", cohorts=["buyers"])
+        .step("three-quarters", percent=75, hold="1h")
+    )
+    pilot.decide()
+    assert pilot.admitted == 90
+    pilot.settle()
+    want = exposure_of(pilot.rollout, pilot.rollout.status)
+    assert want is not None
+    assert pilot.admitted == 150
+    assert [grant.criteria for grant in want.kept] == [("orders > 10",)]
+
+
+def test_an_edited_exclusion_takes_effect_at_once(at_some: Pilot) -> None:
+    someone = at_some.rollout.status.cohort.enrolled[0] if at_some.rollout.status.cohort else ""
+    before = exposure_of(at_some.rollout, at_some.rollout.status)
+    at_some.edit(audience={"directory": {"configMap": "users"}, "exclude": [someone]}).decide(after=1)
+    after = exposure_of(at_some.rollout, at_some.rollout.status)
+    assert before is not None
+    assert after is not None
+    assert (after.deny, after.revision) == ((someone,), before.revision + 1)

@@ -14,7 +14,7 @@ from typing import Any
 
 from pilotage.delivery.probes import context_of, listed_in, with_lists_of
 from pilotage.rollout.audience import any_of
-from pilotage.rollout.exposure import SHARE_TOTAL, Exposure
+from pilotage.rollout.exposure import SHARE_TOTAL, Exposure, Grant
 from pilotage.rollout.flagd import REVISION, Definition, DefinitionError, Evaluator, revision_of
 
 Rule = dict[str, Any]
@@ -85,6 +85,8 @@ def _targeting(want: Exposure) -> Rule:
     full = want.kind == "full"
     rest: Rule | str = want.control if want.kind == "off" else want.treatment if full else _share(want)
     if want.kind != "off":
+        for grant in () if full else want.kept:
+            rest = _if(_granted(want, grant), want.treatment, rest)
         if want.enrolled and not full:
             rest = _if(_listed(want, want.enrolled), want.treatment, rest)
         if want.deny:
@@ -99,11 +101,23 @@ def _share(want: Exposure) -> Rule | str:
         return want.control
     admitted: Rule | str = want.treatment
     if want.share < SHARE_TOTAL:
-        bucketing = {"cat": [want.seed, _key(want)]}
-        arms = [[want.treatment, want.share], [want.control, SHARE_TOTAL - want.share]]
-        admitted = {"fractional": [bucketing, *arms]}
+        admitted = _fractional(want, want.share)
     rule = any_of(want.criteria)
     return admitted if rule is None else _if(rule, admitted, want.control)
+
+
+def _granted(want: Exposure, grant: Grant) -> Rule:
+    """Whether a share of an earlier step lets the user in."""
+    met = any_of(grant.criteria)
+    if grant.share >= SHARE_TOTAL:
+        return met or {"!!": [True]}
+    inside = {"==": [_fractional(want, grant.share), want.treatment]}
+    return inside if met is None else {"and": [met, inside]}
+
+
+def _fractional(want: Exposure, share: int) -> Rule:
+    bucketing = {"cat": [want.seed, _key(want)]}
+    return {"fractional": [bucketing, [want.treatment, share], [want.control, SHARE_TOTAL - share]]}
 
 
 def _listed(want: Exposure, keys: Sequence[str]) -> Rule:

@@ -23,6 +23,8 @@ Verdict = Literal["pass", "breach", "pending", "no-data", "unavailable"]
 
 Short = Annotated[str, StringConstraints(max_length=253)]
 
+CriteriaText = Annotated[str, StringConstraints(max_length=256)]
+
 Count = Annotated[int, Field(ge=0, json_schema_extra={"format": "int64"})]
 
 
@@ -54,6 +56,17 @@ class StepStatus(Model):
     """verifiedTime is when its users were seen to have the feature: the hold counts from here."""
 
 
+class GrantStatus(Model):
+    """A share of some cohorts that an earlier step granted."""
+
+    share: Annotated[int, Field(ge=0, le=1_000_000_000, json_schema_extra={"format": "int64"})]
+    """share of the cohorts' buckets, in parts per billion."""
+    cohorts: Annotated[tuple[Short, ...], Field(max_length=16, json_schema_extra=ATOMIC)] = ()
+    """cohorts that the share is limited to; everybody if empty."""
+    criteria: Annotated[tuple[CriteriaText, ...], Field(max_length=16, json_schema_extra=ATOMIC)] = ()
+    """criteria of these cohorts when it was decided: an edited cohort counts from the next step."""
+
+
 class ExposureStatus(Model):
     """Who has the feature, as decided; the flag follows from it."""
 
@@ -67,6 +80,10 @@ class ExposureStatus(Model):
     """share of the eligible users' buckets that is in, in parts per billion."""
     cohorts: Annotated[tuple[Short, ...], Field(max_length=16, json_schema_extra=ATOMIC)] = ()
     """cohorts that the share is limited to; everybody if empty."""
+    criteria: Annotated[tuple[CriteriaText, ...], Field(max_length=16, json_schema_extra=ATOMIC)] = ()
+    """criteria of these cohorts when it was decided: an edited cohort counts from the next step."""
+    kept: Annotated[tuple[GrantStatus, ...], Field(max_length=32, json_schema_extra=ATOMIC)] = ()
+    """kept are shares of earlier steps that this one does not cover, such as all of a cohort."""
     users: Count | None = None
     """users who are admitted by it; an estimate where the population is one, absent where it is not known."""
 
@@ -84,6 +101,8 @@ class CohortStatus(Model):
     """bucketBy is the attribute that is hashed."""
     enrolled: Annotated[tuple[UserKey, ...], Field(max_length=1000, json_schema_extra=ATOMIC)] = ()
     """enrolled users in the order in which they were let in."""
+    excluded: Short = ""
+    """excluded is a digest of audience.exclude as it is in force: an edit of that list takes effect at once."""
 
 
 class DeliveryStatus(Model):

@@ -13,7 +13,7 @@ from fractions import Fraction
 from typing import Any
 
 from pilotage.resources.rollout import Audience
-from pilotage.resources.status import CohortStatus, ExposureStatus
+from pilotage.resources.status import CohortStatus, ExposureStatus, GrantStatus
 from pilotage.rollout.audience import matches
 from pilotage.rollout.bucketing import bucket_of, hash_order, part_of, share_covering
 from pilotage.rollout.exposure import SHARE_TOTAL
@@ -84,8 +84,23 @@ class _Entry:
     enrolled: tuple[str, ...]
     before: ExposureStatus | None
 
+    @property
+    def granted(self) -> tuple[GrantStatus, ...]:
+        """The shares by which users are in so far."""
+        if self.before is None or not self.before.share:
+            return ()
+        last = GrantStatus(share=self.before.share, cohorts=self.before.cohorts, criteria=self.before.criteria)
+        return (*self.before.kept, last)
+
     def bucket_part(self, key: str) -> int:
         return part_of(bucket_of(key, seed=self.cohort.seed, generation=self.cohort.hash_generation))
+
+    def was_granted(self, user: User) -> bool:
+        """Whether a share of an earlier step let the user in."""
+        return any(
+            self.bucket_part(user.key) < grant.share and matches(grant.criteria, user.attributes)
+            for grant in self.granted
+        )
 
 
 def admit(
@@ -121,15 +136,15 @@ def _everybody(entry: _Entry, population: int | None) -> Admission:
     return Admission(exposure, entry.enrolled)
 
 
-def _eligible(step: PlannedStep, audience: Audience, users: Iterable[User]) -> list[str]:
+def _eligible(step: PlannedStep, audience: Audience, users: Iterable[User]) -> list[User]:
     denied = set(audience.exclude)
-    return [user.key for user in users if user.key not in denied and matches(step.criteria, user.attributes)]
+    return [user for user in users if user.key not in denied and matches(step.criteria, user.attributes)]
 
 
-def _by_name(entry: _Entry, eligible: list[str]) -> Admission | Obstacle:
+def _by_name(entry: _Entry, eligible: list[User]) -> Admission | Obstacle:
     step, before = entry.step, entry.before
     inside = set(entry.enrolled)
-    rest = [key for key in eligible if key not in inside]
+    rest = [user for user in eligible if user.key not in inside]
     available = len(entry.enrolled) + len(rest)
     wanted = step.users if step.users is not None else int((step.share or 0) * available)
     floor = before.users if before is not None and before.users is not None else 0
@@ -140,18 +155,22 @@ def _by_name(entry: _Entry, eligible: list[str]) -> Admission | Obstacle:
             " widen its cohorts, extend the directory or ask for fewer",
         )
     if wanted < floor:
-        return Obstacle(
-            "StepShrinks",
-            f"step {step.name} means {wanted} users, fewer than the {floor} who are in:"
-            " raise it, or take users back by a rollback",
-        )
+        return _shrinks(step, f"{wanted} users", f"{floor}")
     if step.users is not None and wanted <= LIST_LIMIT and not (before and before.share):
         return _enrol(entry, rest, wanted)
     return _cover(entry, rest, wanted)
 
 
-def _enrol(entry: _Entry, rest: list[str], wanted: int) -> Admission:
-    order = hash_order(rest, seed=entry.cohort.seed, generation=entry.cohort.hash_generation)
+def _shrinks(step: PlannedStep, wanted: str, now: str) -> Obstacle:
+    return Obstacle(
+        "StepShrinks",
+        f"step {step.name} means {wanted}, fewer than the {now} who are in: raise it, or take users back by a rollback",
+    )
+
+
+def _enrol(entry: _Entry, rest: list[User], wanted: int) -> Admission:
+    cohort = entry.cohort
+    order = hash_order((user.key for user in rest), seed=cohort.seed, generation=cohort.hash_generation)
     # A retry finds the names of the first attempt, and the same people come first.
     grown = (*entry.enrolled, *order[: max(0, wanted - len(entry.enrolled))])
     exposure = ExposureStatus(
@@ -160,14 +179,16 @@ def _enrol(entry: _Entry, rest: list[str], wanted: int) -> Admission:
     return Admission(exposure, grown)
 
 
-def _cover(entry: _Entry, rest: list[str], wanted: int) -> Admission:
-    """By share: not one more than planned, by number or by percent, and never less than the step before."""
+def _cover(entry: _Entry, rest: list[User], wanted: int) -> Admission:
+    """By share: not one more than planned, by number or by percent; whom it does not cover is kept by the old share."""
     step, cohort = entry.step, entry.cohort
-    more = max(0, wanted - len(entry.enrolled))
-    exact = share_covering(rest, more, seed=cohort.seed, generation=cohort.hash_generation)
+    stay = {user.key for user in rest if entry.was_granted(user)}
+    open_to = [user.key for user in rest if user.key not in stay]
+    more = max(0, wanted - len(entry.enrolled) - len(stay))
+    exact = share_covering(open_to, more, seed=cohort.seed, generation=cohort.hash_generation)
     planned = int(step.share * SHARE_TOTAL) if step.share is not None else SHARE_TOTAL
-    share = max(min(exact, planned), entry.before.share if entry.before else 0)
-    inside = sum(entry.bucket_part(key) < share for key in rest)
+    share = SHARE_TOTAL if step.share == 1 else min(exact, planned)
+    inside = sum(user.key in stay or entry.bucket_part(user.key) < share for user in rest)
     return _shared(entry, share, len(entry.enrolled) + inside)
 
 
@@ -178,9 +199,16 @@ def _shared(entry: _Entry, share: int, users: int | None) -> Admission:
         enrolled=len(entry.enrolled),
         share=share,
         cohorts=entry.step.cohorts,
+        criteria=entry.step.criteria,
+        kept=tuple(grant for grant in entry.granted if not _covers(entry.step, share, grant)),
         users=users,
     )
     return Admission(exposure, entry.enrolled)
+
+
+def _covers(step: PlannedStep, share: int, grant: GrantStatus) -> bool:
+    wider = not step.criteria or (bool(grant.criteria) and set(grant.criteria) <= set(step.criteria))
+    return wider and grant.share <= share
 
 
 def _by_number(entry: _Entry, population: int | None) -> Admission | Obstacle:
@@ -204,9 +232,5 @@ def _by_number(entry: _Entry, population: int | None) -> Admission | Obstacle:
             f"step {step.name} wants {step.users} users of a population of {population}: ask for fewer",
         )
     if share < floor:
-        return Obstacle(
-            "StepShrinks",
-            f"step {step.name} means {share / SHARE_TOTAL:.4%} of the users, fewer than the {floor / SHARE_TOTAL:.4%}"
-            " who are in: raise it, or take users back by a rollback",
-        )
+        return _shrinks(step, f"{share / SHARE_TOTAL:.4%} of the users", f"{floor / SHARE_TOTAL:.4%}")
     return _shared(entry, share, users)

@@ -3,12 +3,14 @@
     criteria   TERM {and TERM} {or TERM {and TERM}}        `and` binds tighter than `or`; there are no parentheses
     term       ATTRIBUTE OP LITERAL | ATTRIBUTE in [LITERAL, ...]
 
-A term is true only if the attribute is there and of the literal's type: text, or number (`true` and `false` count as
-1 and 0). JSONLogic by itself would find `orders < 10` true for a user without orders, and take "11" for a number.
+A term is true only if the attribute is there, and a text is no number: JSONLogic by itself would find `orders < 10`
+true for a user without orders, and take "11" for 11.
 
-Applications evaluate with several engines (Go, JavaScript, Python), which must agree about every user. So the rules
-keep to what they all do alike: no `+` and no `cat` of an attribute (Go fails on a missing or a true one), no `in` (Go
-finds 0 among texts), and no operator within `and` that might answer null (Go takes it for true).
+Applications evaluate with several engines (Go, JavaScript, Python), which must agree about every user. They do so only
+on part of JSONLogic, and the rules keep to it. Equality is strict: the loose one fails in JavaScript for a text and a
+number, and in old Go for true and anything else. Ordering comes after a test for text, without which JavaScript fails.
+There is no arithmetic with attributes (Go fails where one is missing), no `in` (Go finds 0 among texts), and nothing
+within `and` that might answer null (Go takes it for true). What remains is Python's: 1 equals true, and 0 false.
 
 A dot in an attribute leads into a nested object: `plan.tier == 'gold'`.
 """
@@ -32,8 +34,6 @@ _OPERATOR = re.compile(OPERATOR)
 _LITERAL = re.compile(rf"(?P<number>{NUMBER})|(?P<text>{TEXT})|(?P<truth>true|false)")
 _JOINT = re.compile(r" (and|or) ")
 _COMMA = re.compile(r", ?")
-_LAST_TEXT = "\uffff"
-"""No text that could be taken for a number comes after it."""
 
 
 class AudienceError(ValueError):
@@ -121,7 +121,7 @@ def _term(reader: _Reader) -> JsonLogic:
     if not _PATH.fullmatch(attribute):
         raise AudienceError(f"{attribute} is no path: write names with single dots between, such as plan.tier", start)
     if reader.skip(" in ["):
-        return _contained({"var": attribute}, _list(reader))
+        return _joined("or", [_compared({"var": attribute}, "==", literal) for literal in _list(reader)])
     reader.skip(" ")
     start = reader.position
     operator = reader.take(_OPERATOR, "write one of <= >= == != < > or `in [...]` after the attribute").group()
@@ -160,25 +160,14 @@ def _type_of(literal: Literal) -> str:
 
 
 def _compared(var: JsonLogic, operator: str, literal: Literal) -> JsonLogic:
-    if isinstance(literal, bool):
-        return _is_number(var, {"==": [var, literal if operator == "==" else not literal]})
-    if not isinstance(literal, str):
-        unequal = {"or": [{"<": [var, literal]}, {">": [var, literal]}]}  # unlike `!=`, false for what is no number
-        return _is_number(var, unequal if operator == "!=" else {operator: [var, literal]})
+    if isinstance(literal, bool) and operator == "!=":
+        return {"===": [var, not literal]}
     if operator == "==":
-        return {"===": [var, literal]}  # nothing but a text equals a text: needs no further test
-    return {"and": [{"!!": [var]}, {"ends_with": [var, ""]}, {"!==": [var, literal]}]}
-
-
-def _contained(var: JsonLogic, literals: list[Literal]) -> JsonLogic:
-    if isinstance(literals[0], str):
-        return _joined("or", [{"===": [var, literal]} for literal in literals])
-    return _is_number(var, _joined("or", [{"==": [var, literal]} for literal in literals]))
-
-
-def _is_number(var: JsonLogic, rule: JsonLogic) -> JsonLogic:
-    """The rule, for numbers only: other texts are less than the last text, while a number can't be compared with it."""
-    return {"and": [{"!==": [var, None]}, {"!": [{"<": [var, _LAST_TEXT]}]}, rule]}
+        return {"===": [var, literal]}
+    if isinstance(literal, str):
+        return {"and": [{"!!": [var]}, {"ends_with": [var, ""]}, {"!==": [var, literal]}]}
+    strict = "!==" if operator == "!=" else operator
+    return {"and": [{"!==": [var, None]}, {"!==": [var, {"cat": [var]}]}, {strict: [var, literal]}]}
 
 
 def _joined(operator: str, rules: list[JsonLogic]) -> JsonLogic:

@@ -4,6 +4,8 @@ The shell writes the decision's status first and then brings about `exposure_of`
 again from that status with the same end.
 """
 
+import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -15,7 +17,7 @@ from pilotage.resources.status import (
     HistoryEntry,
     PilotRolloutStatus,
 )
-from pilotage.rollout.exposure import Exposure
+from pilotage.rollout.exposure import Exposure, Grant
 from pilotage.rollout.plan import Plan, PlanError
 from pilotage.rollout.policies import POLICIES
 from pilotage.rollout.situation import NOBODY, Move, Seen, Situation
@@ -66,18 +68,17 @@ def exposure_of(rollout: PilotRollout, status: PilotRolloutStatus) -> Exposure |
     cohort, exposure = status.cohort, status.exposure
     if cohort is None or exposure is None:
         return None
-    audience = rollout.spec.audience
-    criteria = {defined.name: defined.criteria for defined in audience.cohorts}
     treatment, control = cohort.order
     return Exposure(
         flag=rollout.spec.feature.flag,
         treatment=treatment,
         control=control,
         kind=exposure.kind,
-        deny=audience.exclude,
+        deny=rollout.spec.audience.exclude,
         enrolled=cohort.enrolled[: exposure.enrolled],
         share=exposure.share,
-        criteria=tuple(criteria[name] for name in exposure.cohorts if name in criteria),
+        criteria=exposure.criteria,
+        kept=tuple(Grant(kept.share, kept.criteria) for kept in exposure.kept),
         bucket_by=cohort.bucket_by,
         seed=cohort.seed,
         revision=status.delivery.revision if status.delivery else 0,
@@ -135,11 +136,7 @@ def _carry_out(at: Situation, move: Move, rollout: PilotRollout) -> PilotRollout
             "judged_time": judged_at,
         }
     )
-    if status.cohort and (status.exposure or NOBODY) != (old.exposure or NOBODY):
-        delivery = old.delivery or DeliveryStatus()
-        status = status.model_copy(
-            update={"delivery": delivery.model_copy(update={"revision": delivery.revision + 1, "message": ""})}
-        )
+    status = _with_revision(status, old, excluded=_digest(at.spec.audience.exclude))
     if move.action:
         status = status.model_copy(update={"history": _recorded(at, move, status)})
     return status.model_copy(
@@ -148,6 +145,26 @@ def _carry_out(at: Situation, move: Move, rollout: PilotRollout) -> PilotRollout
             "conditions": conditions_of(status, at, move),
         }
     )
+
+
+def _with_revision(status: PilotRolloutStatus, old: PilotRolloutStatus, *, excluded: str) -> PilotRolloutStatus:
+    """One revision more where delivery has something new to bring about."""
+    if status.cohort is None:
+        return status
+    same = (status.exposure or NOBODY) == (old.exposure or NOBODY) and status.cohort.excluded == excluded
+    if same:
+        return status
+    delivery = old.delivery or DeliveryStatus()
+    return status.model_copy(
+        update={
+            "delivery": delivery.model_copy(update={"revision": delivery.revision + 1, "message": ""}),
+            "cohort": status.cohort.model_copy(update={"excluded": excluded}),
+        }
+    )
+
+
+def _digest(keys: Sequence[str]) -> str:
+    return hashlib.sha256("\n".join(sorted(keys)).encode()).hexdigest()[:16] if keys else ""
 
 
 def _keep_findings(

@@ -365,6 +365,18 @@ def _freeze_cohort(at: Situation) -> CohortStatus:
     )
 
 
+def _why(at: Situation, step: PlannedStep) -> str:
+    """What the step before has shown, by the last value of each indicator."""
+    if step.index == 0:
+        return f"the first of {len(at.steps)} steps; nothing speaks against it"
+    values = dict.fromkeys(
+        f"{rule.indicator} {found.value}"
+        for rule, found in at.judged
+        if found.value and rule.role in ("objective", "go")
+    )
+    return f"all criteria hold: {', '.join(values)}" if values else "its time is over, and nothing is judged"
+
+
 def _enter(at: Situation, step: PlannedStep, action: Action) -> Move:
     cohort = at.status.cohort or _freeze_cohort(at)
     before = at.status.trail[-1] if at.status.trail else None
@@ -386,7 +398,7 @@ def _enter(at: Situation, step: PlannedStep, action: Action) -> Move:
         reason="StepEntered",
         message=f"step {step.name} is decided; its clock starts when its users are seen to have the feature",
         action=action,
-        detail=f"step {step.name}",
+        detail=_why(at, step),
         update={
             "revision": at.spec.feature.revision,
             "step": StepStatus(index=step.index, name=step.name, entered_time=at.now),

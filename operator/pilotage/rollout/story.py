@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Literal
 
 from pilotage.resources.base import Condition
-from pilotage.resources.status import Finding, PilotRolloutStatus, Summary
+from pilotage.resources.status import ExposureStatus, Finding, PilotRolloutStatus, Summary
 from pilotage.rollout.exposure import SHARE_TOTAL
 from pilotage.rollout.situation import Move, Situation
 
@@ -22,10 +22,21 @@ def describe_admitted(status: PilotRolloutStatus) -> str:
         return "everybody"
     if exposure.kind == "users":
         return f"{exposure.users} users"
-    of = f" of {', '.join(exposure.cohorts)}" if exposure.cohorts else ""
     if exposure.users is None:
-        return f"{_percent(exposure.share)}{of}"
-    return f"{exposure.users} users ({_percent(exposure.share)}{of})"
+        return _share_of(exposure)
+    return f"{exposure.users} users ({_percent_of(status, exposure)})"
+
+
+def _percent_of(status: PilotRolloutStatus, exposure: ExposureStatus) -> str:
+    """The percent of all users where they are counted; else the share, and of whom."""
+    if exposure.users is not None and status.population and not exposure.cohorts:
+        return f"{exposure.users * 100 / status.population:.4g}%"
+    return _share_of(exposure)
+
+
+def _share_of(exposure: ExposureStatus) -> str:
+    of = f" of {', '.join(exposure.cohorts)}" if exposure.cohorts else ""
+    return f"{_percent(exposure.share)}{of}"
 
 
 def _percent(share: int) -> str:
@@ -36,16 +47,16 @@ def summarise(status: PilotRolloutStatus, at: Situation, move: Move) -> Summary:
     """The line that `kubectl get pilots` prints."""
     exposure = status.exposure
     users = exposure.users if exposure else 0
-    percent = ""
-    if exposure and exposure.kind in ("percent", "full"):
-        percent = _percent(exposure.share)
-    elif exposure and users is not None and status.population:
-        percent = f"{users * 100 / status.population:.3g}%"
+    percent = "0%"
+    if exposure and users is not None and status.population:
+        percent = f"{users * 100 / status.population:.4g}%"
+    elif exposure and exposure.kind != "off":
+        percent = _percent(exposure.share) if exposure.share else "?"
     step = f"{status.step.index + 1}/{len(at.steps) or '?'} {status.step.name}" if status.step else "-"
     return Summary(
         step=step,
         users="?" if users is None else str(users),
-        percent=percent or ("0%" if not users else "?"),
+        percent=percent,
         verdict=worst_of(status.criteria),
         waits_for=move.waits_for[:253],
     )
