@@ -27,7 +27,7 @@ def set_up(folder: Path) -> None:
                 group.run("venv", [sys.executable, "-m", "venv", "--clear", folder])
         pip = [str(python), "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
         locks = [argument for name in _LOCKS for argument in ("-r", str(_ROOT / "requirements" / f"{name}.txt"))]
-        with ticking(f"installing what {' and '.join(f'requirements/{name}.txt' for name in _LOCKS)} pin"):
+        with ticking("installing the packages that requirements/ pins (1 to 2 minutes)"):
             group.run("pip", [*pip, "--require-hashes", *locks])
         with ticking("installing pilotage itself"):
             group.run("pip-pilotage", [*pip, "--no-deps", "--no-build-isolation", "-e", _ROOT])

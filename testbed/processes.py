@@ -82,7 +82,7 @@ class Process:
         """Wait until it ends by itself and return its exit status."""
         return self._started().wait()
 
-    def stop(self, *, grace_seconds: float = 10.0) -> None:
+    def stop(self, *, grace_seconds: float = 5.0) -> None:
         """End it with SIGTERM, and with SIGKILL if it is still there after the grace period."""
         if self._popen is None or not self.running:
             return
