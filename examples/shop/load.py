@@ -1,16 +1,18 @@
 """The users at work: visits the shop as each of its users in turn, and records what they saw.
 
-All users come in an order that is drawn anew each round, so that everybody is back after `users / rate` seconds.
+All users come in a shuffled order that stays the same, so that everybody is back after `users / rate` seconds.
 
-    POST /rates {"/search": 300, "/checkout": 0}   visits a second, by path
+    POST /rates {"/search": 430, "/checkout": 0}   visits a second, by path
     GET  /seen                                     what the users saw, by feature (see `seen.py`)
+    GET  /metrics                                  how many of them have each treatment, for Prometheus
 """
 
 import argparse
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
+from itertools import cycle
 
 import aiohttp
 from aiohttp import web
@@ -29,16 +31,12 @@ class Crowd:
 
     def __init__(self, shop_url: str, *, seed: int) -> None:
         self._shop_url = shop_url
-        self._users = [user.key for user in make_users()]
-        self._dice = random.Random(seed)
+        users = [user.key for user in make_users()]
+        random.Random(seed).shuffle(users)
         self._rates = dict.fromkeys(FEATURES, 0.0)
-        self._turns = {path: self._turn() for path in FEATURES}
+        self._turns = {path: cycle(users) for path in FEATURES}
         self._seen = {feature: Seen() for feature in FEATURES.values()}
         self._visits: set[asyncio.Task[None]] = set()
-
-    def _turn(self) -> Iterator[str]:
-        while True:
-            yield from self._dice.sample(self._users, len(self._users))
 
     async def play(self) -> None:
         """Send visits at the rates that are set, until cancelled."""
@@ -81,6 +79,12 @@ class Crowd:
         """Tell what the users saw."""
         return web.json_response({feature: seen.to_wire() for feature, seen in self._seen.items()})
 
+    async def expose_metrics(self, _request: web.Request) -> web.Response:
+        """Answer Prometheus; the numbers are few enough to be written by hand."""
+        lines = ["# HELP treated_users Users whose last answer was the treatment.", "# TYPE treated_users gauge"]
+        lines += [f'treated_users{{feature="{name}"}} {len(seen.inside)}' for name, seen in self._seen.items()]
+        return web.Response(text="\n".join(lines) + "\n")
+
     async def running(self, _application: web.Application) -> AsyncIterator[None]:
         """Play as long as the control endpoint is there."""
         playing = asyncio.create_task(self.play())
@@ -92,6 +96,7 @@ class Crowd:
         made = web.Application()
         made.router.add_post("/rates", self.set_rates)
         made.router.add_get("/seen", self.show_seen)
+        made.router.add_get("/metrics", self.expose_metrics)
         made.cleanup_ctx.append(self.running)
         return made
 

@@ -33,7 +33,7 @@ class ShopMetrics:
             "exposed_users", "Distinct users by the variant that they saw last.", _LABELS, registry=self.registry
         )
         self._last_seen: dict[tuple[str, str], str] = {}
-        self._ratings: dict[tuple[str, str], float] = {}
+        self._ratings: dict[tuple[str, str], tuple[float, int]] = {}
         for feature in features:
             for variant in VARIANTS:
                 self._initialise(feature, variant)
@@ -67,9 +67,11 @@ class ShopMetrics:
 
     def rated(self, feature: str, variant: str, rating: float) -> None:
         """Let one rating (0 to 10) into the moving average."""
-        before = self._ratings.get((feature, variant), rating)
-        self._ratings[feature, variant] = before + _SMOOTHING * (rating - before)
-        self._satisfaction.labels("shop", feature, variant).set(self._ratings[feature, variant])
+        before, count = self._ratings.get((feature, variant), (rating, 0))
+        # The first ratings make a plain mean: one of them must not weigh on all that follow.
+        mean = before + max(_SMOOTHING, 1 / (count + 1)) * (rating - before)
+        self._ratings[feature, variant] = mean, count + 1
+        self._satisfaction.labels("shop", feature, variant).set(mean)
 
     def exposition(self) -> bytes:
         """All of it in Prometheus' text format."""
