@@ -2,8 +2,11 @@
 
 import re
 
-_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
-_PART = re.compile(r"([0-9]{1,6})(ms|[smhdw])")
+from pilotage.resources.grammar import DURATION
+
+_MILLISECONDS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
+_WHOLE = re.compile(DURATION)
+_PART = re.compile(r"([0-9]+)(ms|[smhdw])")
 
 
 def parse_duration(text: str) -> float:
@@ -12,11 +15,11 @@ def parse_duration(text: str) -> float:
     Raises:
         ValueError: the text is not a sequence of number and unit (ms, s, m, h, d, w).
     """
-    parts = _PART.findall(text)
-    if not parts or "".join(n + u for n, u in parts) != text:
+    if not _WHOLE.fullmatch(text):
         message = f"{text!r} is not a duration; write a number and a unit such as 90s, 10m, 14d or 1h30m"
         raise ValueError(message)
-    return sum(int(number) * _SECONDS[unit] for number, unit in parts)
+    # Summed as integers: 43 times 0.001 is not 0.043.
+    return sum(int(number) * _MILLISECONDS[unit] for number, unit in _PART.findall(text)) / 1000
 
 
 def format_duration(seconds: float) -> str:
