@@ -28,6 +28,24 @@ CriteriaText = Annotated[str, StringConstraints(max_length=256)]
 Count = Annotated[int, Field(ge=0, json_schema_extra={"format": "int64"})]
 
 
+Action = Literal[
+    "Start",
+    "Advance",
+    "Hold",
+    "Resume",
+    "Pause",
+    "Throttle",
+    "Restore",
+    "RollBack",
+    "RolledBack",
+    "Complete",
+    "Restart",
+    "Stall",
+    "Release",
+]
+"""What a decision did: a transition, of which there is one record and one Event."""
+
+
 class Summary(Model):
     """What one line of `kubectl get pilots` tells."""
 
@@ -162,22 +180,7 @@ class HistoryEntry(Model):
     """time of the decision."""
     sequence: Count
     """sequence numbers decisions without a gap."""
-    action: Literal[
-        "Start",
-        "Advance",
-        "Verify",
-        "Hold",
-        "Resume",
-        "Pause",
-        "Throttle",
-        "Restore",
-        "RollBack",
-        "RolledBack",
-        "Complete",
-        "Restart",
-        "Stall",
-        "Release",
-    ]
+    action: Action
     """action that was decided."""
     step: Short = ""
     """step that it led to or happened in."""

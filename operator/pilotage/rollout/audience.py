@@ -120,7 +120,7 @@ def _term(reader: _Reader) -> JsonLogic:
     attribute = reader.take(_ATTRIBUTE, "write an attribute's name, such as orders").group()
     if not _PATH.fullmatch(attribute):
         raise AudienceError(f"{attribute} is no path: write names with single dots between, such as plan.tier", start)
-    if reader.skip(" in ["):
+    if reader.skip(" in [") or reader.skip("  in ["):  # the grammar allows a space more
         return _joined("or", [_compared({"var": attribute}, "==", literal) for literal in _list(reader)])
     reader.skip(" ")
     start = reader.position

@@ -6,31 +6,15 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any
 
 from pilotage.judging.rules import Rule
 from pilotage.resources.rollout import PilotRolloutSpec
-from pilotage.resources.status import ExposureStatus, Finding, Phase, PilotRolloutStatus
+from pilotage.resources.status import Action, ExposureStatus, Finding, Phase, PilotRolloutStatus
 from pilotage.rollout.admission import Crowd, PlannedStep, User
 from pilotage.rollout.plan import Plan, PlanError
 
 NOBODY = ExposureStatus(kind="off", users=0)
-
-Action = Literal[
-    "Start",
-    "Advance",
-    "Hold",
-    "Resume",
-    "Pause",
-    "Throttle",
-    "Restore",
-    "RollBack",
-    "RolledBack",
-    "Complete",
-    "Restart",
-    "Stall",
-    "Release",
-]
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,3 +145,9 @@ class Situation:
 def _not_asked(rule: Rule) -> Finding:
     """What was not asked is unknown, never fine."""
     return Finding(rule=rule.text, role=rule.role, verdict="unavailable", message="was not asked")
+
+
+def once(at: Situation, action: Action, reason: str) -> Action | None:
+    """The action, unless the last entry of the record already says so for this generation."""
+    last = at.status.history[-1] if at.status.history else None
+    return None if last and last.action == action and last.reason == reason else action
