@@ -3,7 +3,8 @@
 flagd hashes the bucketing string (here the seed followed by the user's key) with MurmurHash3 (x86, 32 bit, seed 0) to
 a bucket in [0, 2^32), scales it to the sum of the weights, and serves the first variant whose cumulative weight lies
 above it. So a share admits the users of the lowest buckets, and a growing share only adds users. Evaluators come in two
-generations, which agree in all but what they hash: `raw` the string's UTF-8, `cbor` its CBOR encoding.
+generations, which agree in all but what they hash: `raw` the string's UTF-8, `cbor` its CBOR encoding. (JavaScript's
+`raw` hashes UTF-16 units: there it agrees for ASCII keys only.)
 """
 
 from collections.abc import Iterable
