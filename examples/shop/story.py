@@ -137,13 +137,13 @@ class Chapter:
         waited = (status.rollback.decided_time - fault_at).total_seconds()
         if not 0 < waited <= LONGEST_DECISION_SECONDS:
             self._blame(
-                f"the rollback was decided {waited:.1f} s after the fault, not within {LONGEST_DECISION_SECONDS} s"
+                f"the rollback was decided {waited:.1f} s after the fault, not within {LONGEST_DECISION_SECONDS:g} s"
             )
         if sight.clients.inside:
             self._blame(f"{sight.clients.inside} clients still have the treatment")
         back = seconds_to_last_answer(sight)
-        if back is None or back > LONGEST_WAY_BACK_SECONDS:
-            self._blame(f"clients got the treatment until {back} s after the decision")
+        if back is not None and back > LONGEST_WAY_BACK_SECONDS:
+            self._blame(f"clients got the treatment until {back:.1f} s after the decision")
 
     def _check_reached(self, plan: Sequence[int]) -> None:
         if self.reached != list(plan):
