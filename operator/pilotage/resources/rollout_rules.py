@@ -68,7 +68,8 @@ ORDER = (
         before="has(p.users) ? string(p.users) : 'everybody'",
     ),
     _smaller(
-        f"!has(s.users) && {_percent_of('p')} > {_percent_of('s')}",
+        # Of more cohorts, a smaller percent can be more users: who is in by the earlier step stays in.
+        f"!has(s.users) && s.cohorts == p.cohorts && {_percent_of('p')} > {_percent_of('s')}",
         what="percent",
         value="s.percent",
         before="has(p.percent) ? string(p.percent) : '100'",
