@@ -107,9 +107,10 @@ def _bring(programs: list[str]) -> dict[str, Path]:
 
 
 def _announce(programs: list[str]) -> None:
-    minutes = sum(gomodules.module_of(program).minutes[program] for program in programs)
+    minutes = round(sum(gomodules.module_of(program).minutes[program] for program in programs))
+    duration = f"{minutes} minutes" if minutes > 1 else "a minute"
     say(
-        f"to build: {', '.join(programs)}. The first build takes about {max(1, round(minutes))} minutes on 2 cores; "
+        f"to build: {', '.join(programs)}. The first build takes about {duration} on 2 cores; "
         f"later starts take seconds. Kept in {cache.root()}"
     )
 

@@ -53,9 +53,9 @@ MODULES = (
         _MODULES / "controlplane",
         {name: f"./cmd/{name}" for name in _COMPONENTS},
         {
-            "etcd": 0.5,
+            "etcd": 1.0,
             "kube-apiserver": 5.0,
-            "kube-controller-manager": 1.2,
+            "kube-controller-manager": 1.0,
             "kube-scheduler": 0.3,
             "kubectl": 0.5,
         },
