@@ -12,7 +12,7 @@ EVERYTHING: dict[str, Any] = {
     "rights": {"aggregate": True, "guard": True},
     "operator": {
         "replicas": 3,
-        "resources": {"requests": {"cpu": 1, "memory": "1Gi"}},
+        "resources": {"requests": {"cpu": 1, "memory": "1Gi"}, "limits": {"memory": "2Gi"}},
         "terminationGracePeriodSeconds": 60,
         "priorityClassName": "system-cluster-critical",
         "nodeSelector": {"kubernetes.io/os": "linux"},

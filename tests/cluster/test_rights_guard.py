@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
+from pilotage.controller.rollouts import FINALIZER
 from pilotage.kube import Kube
 from testbed.cluster import Cluster
 from testbed.install import Installed
 from tests.cluster.forbidden import FLAG_LABELS, becomes_forbidden, is_forbidden, write_flags
 
-FINALIZER = "pilotage.dev/delivery"
 ROLLOUT = {
     "apiVersion": "pilotage.dev/v1alpha1",
     "kind": "PilotRollout",

@@ -66,7 +66,7 @@ topologySpreadConstraints:
 image: {{ include "pilotage.image" $ }}
 imagePullPolicy: {{ $.Values.image.pullPolicy }}
 env:
-  # kopf asks the system for the user's name to make an identity of its own, and dies where the user id has none.
+  # Who holds the Lease. kopf wants it too: without, it asks the system for the user's name, and this user has none.
   - name: POD_ID
     valueFrom: {fieldRef: {fieldPath: metadata.name}}
 livenessProbe:
