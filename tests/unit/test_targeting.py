@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from pilotage.delivery.probes import context_of, probes_for
 from pilotage.delivery.targeting import definition_of, lost_by, shortfall
-from pilotage.rollout.audience import AudienceError
-from pilotage.rollout.bucketing import bucket_of, hash_order, share_covering
-from pilotage.rollout.exposure import SHARE_TOTAL, Exposure
+from pilotage.rollout.audience import AudienceError, matches
+from pilotage.rollout.bucketing import bucket_of, hash_order, part_of, share_covering
+from pilotage.rollout.exposure import SHARE_TOTAL, Exposure, Grant
 from pilotage.rollout.flagd import DefinitionError, Evaluator, revision_of
 
 USERS = [f"user-{number:04}" for number in range(2000)]
@@ -79,6 +79,31 @@ def test_a_share_admits_the_users_whom_bucketing_computes() -> None:
     want = percent(0.3)
     boundary = 0.3 * 2**32
     assert admitted(want) == {user for user in USERS if bucket_of(user, seed="7f3a:", generation="cbor") < boundary}
+
+
+GRANTS = st.builds(
+    Grant,
+    st.sampled_from([0, SHARE_TOTAL // 10, SHARE_TOTAL // 3, SHARE_TOTAL]) | st.integers(0, SHARE_TOTAL),
+    st.sampled_from([(), ("orders > 10",), ("device == 'mobile'",), ("orders > 20", "device == 'desktop'")]),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    grant=GRANTS,
+    kept=st.lists(GRANTS, max_size=3),
+    orders=st.sampled_from([None, 5, 15, 25]),
+    device=st.sampled_from([None, "mobile", "desktop"]),
+)
+def test_a_user_is_in_by_the_share_or_by_any_that_earlier_steps_granted(
+    grant: Grant, kept: list[Grant], orders: int | None, device: str | None
+) -> None:
+    want = replace(BASE, kind="percent", share=grant.share, criteria=grant.criteria, kept=tuple(kept))
+    attributes = {"orders": orders, "device": device}
+    met = [each.share for each in (grant, *kept) if matches(each.criteria, attributes)]
+    parts = {user: part_of(bucket_of(user, seed="7f3a:", generation="cbor")) for user in USERS[:200]}
+    expected = {user for user, part in parts.items() if part < max(met, default=0)}
+    assert admitted(want, USERS[:200], **attributes) == expected
 
 
 def test_a_numeric_attribute_can_be_bucketed_and_listed() -> None:
@@ -171,7 +196,7 @@ def test_a_definition_that_evaluators_refuse_is_not_written() -> None:
     with pytest.raises(DefinitionError):
         Evaluator({"state": "ON", "variants": {"on": True}})
     with pytest.raises(DefinitionError, match="can't evaluate"):
-        definition_of(replace(BASE, kind="percent", share=-(2**40), criteria=(), enrolled=(), control=""))
+        definition_of(replace(BASE, kind="percent", share=1, control=""))
 
 
 GROWTH = [

@@ -102,7 +102,7 @@ def _around_bounds(condition: Any) -> Iterator[Context]:
     """Sets of attributes: in each, every attribute that is compared has one of the values around its bounds."""
     values: dict[str, list[Any]] = {}
     for rule in _operations(condition):
-        for operator in ("<", "<=", ">", ">=", "==", "==="):
+        for operator in ("<", "<=", ">", ">=", "===", "!=="):
             match rule.get(operator):
                 case [{"var": str(name)}, (str() | int() | float()) as literal]:
                     values.setdefault(name, []).extend(_around(literal))
@@ -111,7 +111,12 @@ def _around_bounds(condition: Any) -> Iterator[Context]:
 
 
 def _around(literal: str | float) -> list[Any]:
-    return [literal] if isinstance(literal, bool | str) else [literal, literal + 1, literal - 1]
+    match literal:
+        case bool():
+            return [literal, not literal]
+        case str():
+            return [literal, f"{literal}-"]
+    return [literal, literal + 1, literal - 1]
 
 
 def _nested(attributes: Mapping[str, Any]) -> Context:

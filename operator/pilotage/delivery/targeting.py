@@ -1,9 +1,9 @@
 """Targeting: an exposure as the definition of a flag, in flagd's format.
 
 What decides, in this order: no bucketing key (the control, until the exposure is full), the deny list, the enrolled
-list, then the share of those who meet the criteria. Three things never change while a rollout lives, because each of
-them would exchange the users who are in: the seed, the bucketing attribute, and that the treatment stands before the
-control.
+list, then the greatest of the shares whose criteria the user meets. Three things never change while a rollout lives,
+because each of them would exchange the users who are in: the seed, the bucketing attribute, and that the treatment
+stands before the control.
 
 The flag stays ENABLED and keeps a targeting rule even when it is off: a disabled flag would serve the default of the
 application's code, and a flag without a rule would be cached by clients that ask by RPC.
@@ -82,37 +82,28 @@ def lost_by(old: Mapping[str, Any], new: Mapping[str, Any], probes: Sequence[Con
 
 
 def _targeting(want: Exposure) -> Rule:
+    if want.kind == "off":
+        return {"if": [True, want.control, want.control]}
     full = want.kind == "full"
-    rest: Rule | str = want.control if want.kind == "off" else want.treatment if full else _share(want)
-    if want.kind != "off":
-        for grant in () if full else want.kept:
-            rest = _if(_granted(want, grant), want.treatment, rest)
-        if want.enrolled and not full:
-            rest = _if(_listed(want, want.enrolled), want.treatment, rest)
-        if want.deny:
-            rest = _if(_listed(want, want.deny), want.control, rest)
+    rest = want.treatment if full else _granted(want)
+    if want.enrolled and not full:
+        rest = _if(_listed(want, want.enrolled), want.treatment, rest)
+    if want.deny:
+        rest = _if(_listed(want, want.deny), want.control, rest)
     if isinstance(rest, str):
         return {"if": [True, rest, rest]}
     return _if({"!": [_key(want)]}, want.treatment if full else want.control, rest)
 
 
-def _share(want: Exposure) -> Rule | str:
-    if want.share <= 0:
-        return want.control
-    admitted: Rule | str = want.treatment
-    if want.share < SHARE_TOTAL:
-        admitted = _fractional(want, want.share)
-    rule = any_of(want.criteria)
-    return admitted if rule is None else _if(rule, admitted, want.control)
-
-
-def _granted(want: Exposure, grant: Grant) -> Rule:
-    """Whether a share of an earlier step lets the user in."""
-    met = any_of(grant.criteria)
-    if grant.share >= SHARE_TOTAL:
-        return met or {"!!": [True]}
-    inside = {"==": [_fractional(want, grant.share), want.treatment]}
-    return inside if met is None else {"and": [met, inside]}
+def _granted(want: Exposure) -> Rule | str:
+    """The share, and what earlier steps granted: of the grants whose criteria a user meets, the greatest counts."""
+    rest: Rule | str = want.control
+    grants = [grant for grant in (Grant(want.share, want.criteria), *want.kept) if grant.share > 0]
+    for grant in sorted(grants, key=lambda grant: grant.share):
+        admitted = want.treatment if grant.share >= SHARE_TOTAL else _fractional(want, grant.share)
+        rule = any_of(grant.criteria)
+        rest = admitted if rule is None else _if(rule, admitted, rest)
+    return rest
 
 
 def _fractional(want: Exposure, share: int) -> Rule:
