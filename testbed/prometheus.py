@@ -118,17 +118,7 @@ def _start(
     flags: Sequence[str],
 ) -> PrometheusServer:
     directory = group.directory
-    config = {
-        "global": {
-            "scrape_interval": scrape_interval,
-            "scrape_timeout": scrape_interval,
-            "evaluation_interval": scrape_interval,
-        },
-        "scrape_configs": [
-            {"job_name": "testbed", "file_sd_configs": [{"files": ["targets.json"], "refresh_interval": "1s"}]}
-        ],
-    }
-    (directory / "prometheus.yml").write_text(json.dumps(config))
+    (directory / "prometheus.yml").write_text(_config(scrape_interval))
     port = ports.free_port()
     arguments = [
         f"--config.file={directory / 'prometheus.yml'}",
@@ -145,6 +135,13 @@ def _start(
         server.set_targets(job, addresses)
     wait_ready(group, partial(_is_ready, server.url), "Prometheus to be ready")
     return server
+
+
+def _config(interval: str) -> str:
+    # A timeout longer than the interval is refused.
+    times = {"scrape_interval": interval, "scrape_timeout": interval, "evaluation_interval": interval}
+    files = {"files": ["targets.json"], "refresh_interval": "1s"}
+    return json.dumps({"global": times, "scrape_configs": [{"job_name": "testbed", "file_sd_configs": [files]}]})
 
 
 def _is_ready(url: str) -> bool:

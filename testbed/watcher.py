@@ -31,9 +31,11 @@ def main(folder: str, teardown: list[list[str]]) -> None:
         pass
     group = os.getpgrp()
     if os.fork():
-        signal.pause()  # this process keeps the group's number taken, and dies with the group
+        while True:
+            signal.pause()  # this process keeps the group's number taken, and dies with the group
     os.setpgid(0, 0)  # the cleaner must not be in the group that it kills
-    os.killpg(group, signal.SIGKILL)
+    with contextlib.suppress(PermissionError, ProcessLookupError):  # macOS says so of a group that is just dying
+        os.killpg(group, signal.SIGKILL)
     for command in teardown:
         with contextlib.suppress(OSError):
             subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=False)
