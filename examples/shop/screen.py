@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.panel import Panel
@@ -34,7 +35,7 @@ _VERDICT_STYLES = {
     "unavailable": "red",
 }
 _ACTION_STYLES = {"RollBack": "bold red", "RolledBack": "bold red", "Complete": "bold green", "Hold": "yellow"}
-_TABLE_ROWS = 11
+_TABLE_ROWS = 12
 _ALARMING = 0.01
 
 
@@ -105,6 +106,7 @@ class LiveScreen(Screen):
         self._console = console or Console()
         self._rows: dict[str, Row] = {}
         self._log: list[Text] = []
+        self._whole_log = False
         self._live = Live(console=self._console, refresh_per_second=5, get_renderable=self._render)
 
     def say(self, text: str, style: str = "") -> None:
@@ -134,13 +136,15 @@ class LiveScreen(Screen):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Leave the table and the whole log on the terminal."""
+        self._whole_log = True
         self._live.stop()
         super().__exit__(kind, error, trace)
 
     def _render(self) -> RenderableType:
         room = max(self._console.height - _TABLE_ROWS - 2 * len(self._rows), 5)
-        log = self._log if not self._live.is_started else self._log[-room:]
-        lines = [Text(line.plain, spans=line.spans, overflow="ellipsis", no_wrap=True) for line in log]
+        log = self._log if self._whole_log else self._log[-room:]
+        cut = not self._whole_log  # while it is live, a line must stay a line: the table's place hangs on it
+        lines = [Text(line.plain, spans=line.spans, overflow="ellipsis", no_wrap=cut) for line in log]
         return Group(self._head(), *([self._table()] if self._rows else []), *lines)
 
     def _head(self) -> RenderableType:
@@ -153,15 +157,13 @@ class LiveScreen(Screen):
         return Panel(text, border_style="dim", expand=False)
 
     def _table(self) -> Table:
-        table = Table(border_style="dim", header_style="bold", pad_edge=False)
+        table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), border_style="dim", header_style="bold")
         for title in ("feature", "phase", "step"):
-            table.add_column(title, no_wrap=True)
-        for title in ("admitted", "really saw it"):
-            table.add_column(title, justify="right")
-        table.add_column("errors: control", justify="right")
-        table.add_column("treatment", justify="right")
+            table.add_column(title, no_wrap=True, vertical="bottom")
+        for title in ("users\nadmitted", "users who\nsaw it", "errors\ncontrol", "errors\ntreatment"):
+            table.add_column(title, justify="right", no_wrap=True)
         table.add_column("verdict", no_wrap=True)
-        table.add_column("next event")
+        table.add_column("next event", min_width=16)
         for row in self._rows.values():
             table.add_row(*_cells(row))
         return table
