@@ -18,6 +18,7 @@ import requests
 from prometheus_api_client.prometheus_connect import PrometheusConnect
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
+from urllib3.exceptions import ReadTimeoutError
 from urllib3.util.retry import Retry
 
 LOG = logging.getLogger(__name__)
@@ -97,7 +98,8 @@ class PrometheusClient(PrometheusConnect):
         if ca_file is not None:
             session.verify = str(ca_file)
         # One retry, for a kept connection that the server has closed meanwhile; the next tick is the real retry.
-        retry = Retry(total=1, read=0, status=0, redirect=0, backoff_factor=0)
+        # `read=False` leaves a timeout a timeout, where 0 would report it as a broken connection.
+        retry = Retry(total=1, read=False, status=0, redirect=0, backoff_factor=0)
         super().__init__(url.rstrip("/"), session=session, retry=retry, timeout=CONNECT_SECONDS)
         self._token = TokenFile(token_file) if token_file is not None else None
         session.mount(self.url, HTTPAdapter(max_retries=retry, pool_maxsize=connections))
@@ -141,9 +143,9 @@ class PrometheusClient(PrometheusConnect):
             parameters["lookback_delta"] = f"{lookback_seconds:.3f}"
         try:
             status, body = self._send(path, parameters, until)
-        except (requests.Timeout, TimeoutError) as error:
-            raise QueryError("timeout", f"Prometheus did not answer within {seconds:.0f} s") from error
         except (requests.RequestException, OSError) as error:
+            if _is_timeout(error):
+                raise QueryError("timeout", f"Prometheus did not answer within {seconds:.0f} s") from error
             LOG.info("Prometheus can't be reached: %s", error)
             raise QueryError("unreachable", "Prometheus can't be reached") from error
         if status != _OK:
@@ -165,6 +167,12 @@ class PrometheusClient(PrometheusConnect):
             stream=True,
         ) as response:
             return response.status_code, _read(response.iter_content(64 * 1024), until)
+
+
+def _is_timeout(error: Exception) -> bool:
+    # A timeout within the body comes as a ConnectionError around urllib3's.
+    cause = error.args[0] if error.args else None
+    return isinstance(error, requests.Timeout | TimeoutError) or isinstance(cause, ReadTimeoutError)
 
 
 def _read(chunks: Iterable[bytes], until: float) -> bytes:

@@ -6,6 +6,7 @@ then is `Unavailable`, and nothing here ever raises for Prometheus' faults.
 """
 
 import asyncio
+import math
 import time
 from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -118,7 +119,8 @@ class PrometheusSource:
         wanted: dict[_Stream, float] = {}
         for question in questions:
             for stream in _streams(question, now):
-                wanted[stream] = max(question.span_seconds, wanted.get(stream, 0.0))
+                steps = math.ceil(question.span_seconds / question.step_seconds - 1e-9)
+                wanted[stream] = max(steps * question.step_seconds, wanted.get(stream, 0.0))
         return wanted
 
     def _fetch(self, stream: _Stream, span: float) -> _Fetch:
