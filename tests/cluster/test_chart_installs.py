@@ -1,39 +1,39 @@
-"""The chart in the hands of helm, on a cluster of its own: installed, upgraded, uninstalled and installed again."""
+"""The chart in the hands of people: installed by helm and by kubectl, upgraded, uninstalled, valid in every part."""
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from testbed import ALL_COMPONENTS, Cluster, KubectlError, start_cluster
+from testbed import ALL_COMPONENTS, Cluster, KubectlError, start_cluster, wait_until
 from testbed.chart import CHART, NAMESPACE, RELEASE, objects, render
-from tests.cluster.chart_values import EVERYTHING, deployment
+from tests.cluster.chart_values import EVERYTHING, container, deployment
 from tests.cluster.test_rights_guard import ROLLOUT
 
 pytestmark = pytest.mark.cluster(*ALL_COMPONENTS, "kubectl")
 
+ROOT = Path(__file__).parents[2]
+
 Helm = Callable[..., str]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def empty_cluster() -> Iterator[Cluster]:
-    """A cluster without Pilotage, whose pods become ready, with a namespace that takes only restricted pods."""
+    """A cluster without Pilotage, whose pods become ready, with a namespace `shop`."""
     with start_cluster() as cluster:
-        for namespace in EVERYTHING["enrolledNamespaces"]:
-            cluster.kubectl("create", "namespace", namespace)
-        cluster.kubectl("create", "namespace", NAMESPACE)
-        cluster.kubectl("label", "namespace", NAMESPACE, "pod-security.kubernetes.io/enforce=restricted")
+        cluster.kubectl("create", "namespace", "shop")
         yield cluster
 
 
-@pytest.fixture(scope="module")
-def run_helm(empty_cluster: Cluster, helm: Path, tmp_path_factory: pytest.TempPathFactory) -> Helm:
-    folder = tmp_path_factory.mktemp("helm")
-    environment = {f"HELM_{kind}_HOME": str(folder / kind) for kind in ("CACHE", "CONFIG", "DATA")}
+@pytest.fixture
+def run_helm(empty_cluster: Cluster, helm: Path, tmp_path: Path) -> Helm:
+    environment = {f"HELM_{kind}_HOME": str(tmp_path / kind) for kind in ("CACHE", "CONFIG", "DATA")}
     environment |= {"KUBECONFIG": str(empty_cluster.kubeconfig)}
 
     def run(verb: str, *arguments: str) -> str:
@@ -49,6 +49,8 @@ def test_a_release_is_installed_upgraded_uninstalled_and_installed_again(
     empty_cluster: Cluster, run_helm: Helm
 ) -> None:
     kubectl = empty_cluster.kubectl
+    kubectl("create", "namespace", NAMESPACE)
+    kubectl("label", "namespace", NAMESPACE, "pod-security.kubernetes.io/enforce=restricted")
     told = run_helm("install", str(CHART), "--wait", "--timeout=60s")
     assert "It delivers flags in no namespace yet." in told
     ready = kubectl("get", "deployments", "-n", NAMESPACE, "-o", "jsonpath={.items[*].status.readyReplicas}")
@@ -72,22 +74,48 @@ def test_a_release_is_installed_upgraded_uninstalled_and_installed_again(
     assert kubectl("get", "pilots", "-n", "shop", "-o", "name") == "pilotrollout.pilotage.dev/search\n"
 
 
+def test_the_commands_for_people_without_helm_work(empty_cluster: Cluster, tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "install.md").read_text()
+    [commands] = re.findall(r"^```sh kubectl\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    for name in ("crds", "charts"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    environment = {
+        "KUBECONFIG": str(empty_cluster.kubeconfig),
+        "PATH": f"{empty_cluster.kubectl_path.parent}:{os.environ['PATH']}",
+        "IMAGE": "example.com/mine:1",
+        "PROMETHEUS": "http://prometheus.example.com",
+    }
+    command = ["bash", "-euo", "pipefail", "-c", commands]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, cwd=tmp_path, env=os.environ | environment
+    )
+    assert done.returncode == 0, done.stderr
+    deployments = json.loads(empty_cluster.kubectl("get", "deployments", "-n", NAMESPACE, "-o", "json"))["items"]
+    images = [container(deployments, component)["image"] for component in ("operator", "flags")]
+    assert images == ["example.com/mine:1"] * 2
+    assert "--prometheus=http://prometheus.example.com" in container(deployments, "operator")["args"]
+
+
 @pytest.mark.parametrize("values", [{}, EVERYTHING], ids=["default", "everything"])
-def test_every_object_is_valid_to_the_api_server(empty_cluster: Cluster, helm: Path, values: dict[str, Any]) -> None:
-    text = render(helm, values)
+def test_every_object_is_valid_to_the_api_server(
+    cluster: Cluster, namespace: str, helm: Path, values: dict[str, Any]
+) -> None:
+    text = render(helm, {**values, "enrolledNamespaces": [namespace]}, namespace=namespace)
     options = ("--server-side", "--force-conflicts", "--validate=strict", "--dry-run=server")
-    empty_cluster.kubectl("apply", *options, "-f", "-", input=text)
+    cluster.kubectl("apply", *options, "-f", "-", input=text)
 
 
 @pytest.mark.parametrize("component", ["operator", "flags"])
-def test_pods_are_taken_where_only_restricted_pods_are(empty_cluster: Cluster, helm: Path, component: str) -> None:
+def test_pods_are_taken_where_only_restricted_pods_are(
+    cluster: Cluster, namespace: str, helm: Path, component: str
+) -> None:
+    cluster.kubectl("label", "namespace", namespace, "pod-security.kubernetes.io/enforce=restricted")
     template = deployment(objects(render(helm)), component)["spec"]["template"]
-    metadata = {**template["metadata"], "name": "x", "namespace": NAMESPACE}
-    # The chart's own ServiceAccounts are there only while a release is installed.
-    spec = {**template["spec"], "serviceAccountName": "default"}
+    metadata = {**template["metadata"], "name": "x", "namespace": namespace}
+    spec = {**template["spec"], "serviceAccountName": "default"}  # the chart's own are not in this namespace
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
-    command = ("create", "--validate=strict", "--dry-run=server", "-f", "-")
-    empty_cluster.kubectl(*command, input=json.dumps(pod))
+    create = partial(cluster.kubectl, "create", "--validate=strict", "--dry-run=server", "-f", "-")
+    wait_until(lambda: create(input=json.dumps(pod)), "the namespace's ServiceAccount to be there")
     del spec["securityContext"]
     with pytest.raises(KubectlError, match="violates PodSecurity"):
-        empty_cluster.kubectl(*command, input=json.dumps(pod))
+        create(input=json.dumps(pod))
