@@ -16,7 +16,7 @@ from pilotage.reports import palette
 from pilotage.reports.numbers import write_elapsed
 
 WIDTH_INCHES = 11.0
-_POINTS_PER_INCH = 72
+POINTS_PER_INCH = 72
 _LEFT, _RIGHT = 0.072, 0.845
 
 STYLE: dict[Any, Any] = {
@@ -83,8 +83,14 @@ def label_time(axes: Axes, span: Span) -> None:
     """Label the last panel's time axis with the time since its beginning."""
     step = _tick_seconds(span.seconds)
     ticks = [step * n for n in range(int(span.seconds / step) + 1)]
-    axes.set_xticks(ticks, ["start" if tick == 0 else write_elapsed(timedelta(seconds=tick)) for tick in ticks])
+    axes.set_xticks(ticks, [_time_label(tick) for tick in ticks])
     axes.tick_params(axis="x", length=3)
+
+
+def _time_label(seconds: float) -> str:
+    if seconds == 0:
+        return "start"
+    return f"{seconds:.0f} s" if seconds < 60 else write_elapsed(timedelta(seconds=seconds))  # noqa: PLR2004 - a minute
 
 
 def _tick_seconds(length: float) -> float:
@@ -98,7 +104,7 @@ def title_panel(axes: Axes, title: str, *, y: float = 1.0) -> None:
         title,
         (0, y),
         xycoords="axes fraction",
-        xytext=(-_LEFT * WIDTH_INCHES * _POINTS_PER_INCH, 8),
+        xytext=(-_LEFT * WIDTH_INCHES * POINTS_PER_INCH, 8),
         textcoords="offset points",
         fontsize=10.5,
         fontweight="bold",

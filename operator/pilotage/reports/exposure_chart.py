@@ -6,16 +6,17 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 
 from pilotage.reports import palette
-from pilotage.reports.drawing import Span, dress, note_right, title_panel
+from pilotage.reports.drawing import POINTS_PER_INCH, Span, dress, note_right, title_panel
 from pilotage.reports.numbers import write_count
 from pilotage.reports.record import RolloutRecord
 from pilotage.reports.timeline import Level, levels
 from pilotage.resources.status import HistoryEntry
 
-HEIGHT_INCHES = 3.4
+HEIGHT_INCHES = 3.6
 _LEAST_TICK_GAP = 0.045
 """Two labels of the vertical axis that are closer than this share of its height would touch."""
 
+_LABEL_GAP_POINTS = 13.0
 _BADGE_GAP = 0.021
 _ROWS = 3
 _BAD = ("RollBack", "RolledBack", "Throttle", "Stall")
@@ -41,7 +42,7 @@ def draw_exposure(axes: Axes, record: RolloutRecord, span: Span) -> None:
     axes.set_ylim(0, scale.y(top) * 1.1)
     _label_users(axes, scale, [level.users for level in found])
     _label_steps(axes, found, scale, span)
-    _explain(axes, scale, found[-1].users, has_seen=record.seen is not None)
+    _explain(axes, scale, found[-1].users, record.seen.values[-1] if record.seen else None)
 
 
 def _say_unknown(axes: Axes) -> None:
@@ -78,7 +79,7 @@ def _label_users(axes: Axes, scale: _Scale, numbers: Sequence[int]) -> None:
     for number in sorted({0, *numbers}, reverse=True):
         if not kept or scale.y(kept[-1]) - scale.y(number) > _LEAST_TICK_GAP * height:
             kept.append(number)
-    axes.set_yticks([scale.y(number) for number in kept], [write_count(number) for number in kept])
+    axes.set_yticks([scale.y(number) for number in kept], [write_count(number) for number in kept], fontsize=9)
 
 
 def _label_steps(axes: Axes, found: Sequence[Level], scale: _Scale, span: Span) -> None:
@@ -98,13 +99,15 @@ def _label_steps(axes: Axes, found: Sequence[Level], scale: _Scale, span: Span) 
             )
 
 
-def _explain(axes: Axes, scale: _Scale, last: int, *, has_seen: bool) -> None:
-    """Name the lines where they end, in place of a legend."""
-    room = axes.get_ylim()[1]
-    up = scale.y(last) < room * 0.8
-    note_right(axes, scale.y(last), "admitted", palette.MUTED, shift=7 if up or has_seen else 0)
-    if has_seen:
-        note_right(axes, scale.y(last), "really saw it", palette.TREATMENT, weight="bold", shift=-6)
+def _explain(axes: Axes, scale: _Scale, admitted: int, seen: float | None) -> None:
+    """Name the lines where they end, in place of a legend; apart from each other where they end together."""
+    upper, lower = scale.y(admitted), scale.y(admitted if seen is None else seen)
+    points = HEIGHT_INCHES * POINTS_PER_INCH / axes.get_ylim()[1]
+    apart = max(_LABEL_GAP_POINTS - abs(upper - lower) * points, 0.0) / 2 if seen is not None else 0.0
+    up = 1 if upper >= lower else -1
+    note_right(axes, upper, "admitted", palette.MUTED, shift=up * apart)
+    if seen is not None:
+        note_right(axes, lower, "really saw it", palette.TREATMENT, weight="bold", shift=-up * apart)
 
 
 def mark_decisions(panels: Sequence[Axes], entries: Sequence[HistoryEntry], span: Span) -> None:

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 
 from pilotage.judging.evidence import Series
 from pilotage.reports import palette
-from pilotage.reports.drawing import Span, dress, note_right, title_panel
+from pilotage.reports.drawing import POINTS_PER_INCH, Span, dress, note_right, title_panel
 from pilotage.reports.numbers import write_value
 from pilotage.reports.record import Bound, IndicatorRecord
 from pilotage.resources.rollout import Feature
@@ -28,7 +28,6 @@ _BOUND_COLORS = {
     "go": palette.GOOD,
 }
 _LABEL_GAP_POINTS = 12.0
-_POINTS_PER_INCH = 72
 _FLATTENED = 6.0
 """Where values exceed the highest bound so many times, the bound would lie on the floor: a square root lifts it."""
 
@@ -130,7 +129,7 @@ def _place(axes: Axes, notes: list[tuple[float, str, str, str]]) -> None:
     below = -math.inf
     for value, text, color, weight in sorted(notes):
         place = float(scale.transform(np.array([value]))[0])
-        wanted = (place - low) / (high - low) * _HEIGHT_INCHES * _POINTS_PER_INCH
+        wanted = (place - low) / (high - low) * _HEIGHT_INCHES * POINTS_PER_INCH
         placed = max(wanted, below + _LABEL_GAP_POINTS)
         below = placed
         note_right(axes, value, text, color, weight=weight, shift=placed - wanted)
