@@ -145,8 +145,8 @@ class PrometheusClient(PrometheusConnect):
             status, body = self._send(path, parameters, until)
         except (requests.RequestException, OSError) as error:
             if _is_timeout(error):
-                raise QueryError("timeout", f"Prometheus did not answer within {seconds:.0f} s") from error
-            LOG.info("Prometheus can't be reached: %s", error)
+                raise QueryError("timeout", f"Prometheus did not answer within {seconds:.2g} s") from error
+            LOG.warning("Prometheus can't be reached: %s", error)
             raise QueryError("unreachable", "Prometheus can't be reached") from error
         if status != _OK:
             raise _error_of(status, body, parameters["query"])

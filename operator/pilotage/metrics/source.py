@@ -174,7 +174,7 @@ class PrometheusSource:
         return fetch.outcome.result() if fetch.outcome.done() else self._timed_out()
 
     def _timed_out(self) -> QueryError:
-        return QueryError("timeout", f"Prometheus did not answer within {self._deadline_seconds:.0f} s")
+        return QueryError("timeout", f"Prometheus did not answer within {self._deadline_seconds:.2g} s")
 
 
 def _streams(question: Question, now: float) -> tuple[_Stream, ...]:
