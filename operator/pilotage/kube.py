@@ -97,7 +97,7 @@ class Kube:
         while True:
             page = await self._call(_Request("GET", path, query, accept=_METADATA_ONLY))
             version = version or page["metadata"]["resourceVersion"]
-            found += [item["metadata"] for item in page["items"]]
+            found += [item["metadata"] for item in page["items"] or ()]
             token = page["metadata"].get("continue")
             if not token:
                 return version, found

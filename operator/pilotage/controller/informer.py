@@ -85,6 +85,8 @@ class Informer:
         finally:
             session.stop()
             await asyncio.wait([ended], timeout=_EXIT_SECONDS)
+            if ended.done() and not ended.cancelled():
+                ended.exception()  # it was raised above, or nobody wants to know any more
 
     def _started(self) -> None:
         self.running = True

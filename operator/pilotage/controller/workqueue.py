@@ -97,7 +97,8 @@ class WorkQueue:
     @property
     def longest_run_seconds(self) -> float:
         """Age of the oldest run that goes on; 0 if there is none."""
-        return self._clock.monotonic() - min(self._started_at.values(), default=self._clock.monotonic())
+        started_at = min(self._started_at.values(), default=None)
+        return 0.0 if started_at is None else self._clock.monotonic() - started_at
 
     @property
     def depth(self) -> int:

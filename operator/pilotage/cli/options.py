@@ -1,0 +1,60 @@
+"""Options that several commands have, and their defaults from the environment of a pod."""
+
+import argparse
+import os
+import socket
+from pathlib import Path
+
+LEVELS = ("debug", "info", "warning", "error")
+
+
+def add_cluster(parser: argparse.ArgumentParser) -> None:
+    """Which cluster."""
+    parser.add_argument(
+        "--kubeconfig",
+        type=Path,
+        metavar="FILE",
+        help="kubeconfig to use; else the pod's ServiceAccount, else $KUBECONFIG",
+    )
+
+
+def add_prometheus(parser: argparse.ArgumentParser) -> None:
+    """Which Prometheus, and how to be let in."""
+    group = parser.add_argument_group("Prometheus")
+    group.add_argument(
+        "--prometheus",
+        required=True,
+        metavar="URL",
+        help="where evidence is asked for: Prometheus, or what speaks its query API",
+    )
+    group.add_argument(
+        "--prometheus-token-file", type=Path, metavar="FILE", help="bearer token to send; read anew for each request"
+    )
+    group.add_argument(
+        "--prometheus-ca-file", type=Path, metavar="FILE", help="certificates to trust instead of the system's"
+    )
+
+
+def add_process(parser: argparse.ArgumentParser, *, http_port: int) -> None:
+    """How the process shows itself."""
+    group = parser.add_argument_group("process")
+    group.add_argument(
+        "--http-host", default="127.0.0.1", metavar="ADDRESS", help="for probes and metrics (default: %(default)s)"
+    )
+    group.add_argument(
+        "--http-port", type=int, default=http_port, metavar="PORT", help="0 takes a free one (default: %(default)s)"
+    )
+    group.add_argument("--log-level", choices=LEVELS, default="info", help="(default: %(default)s)")
+
+
+def default_identity() -> str:
+    """The pod's name, else one of this host and process."""
+    return os.environ.get("POD_ID") or f"{socket.gethostname()}-{os.getpid()}"
+
+
+def default_namespace() -> str:
+    """The pod's namespace, else `default`."""
+    try:
+        return Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace").read_text(encoding="utf-8").strip()
+    except OSError:
+        return "default"

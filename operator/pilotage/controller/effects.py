@@ -1,0 +1,218 @@
+"""Brings decided exposures about and looks whether they are in force; remembers only what saves calls.
+
+What was tried for a rollout is kept in memory: it can be lost at any time, because every call is idempotent and the
+decision is in status. What is in force is asked of the flag service, which costs the API server nothing.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from enum import Enum
+from typing import TypeVar
+
+from pilotage.controller.clock import Clock
+from pilotage.controller.rollouts import Leadership, Rollouts
+from pilotage.controller.schedule import Key
+from pilotage.controller.telemetry import KILL_SECONDS
+from pilotage.delivery.probes import KEYS
+from pilotage.delivery.target import DeliveryError, Place, Target
+from pilotage.resources.rollout import PilotRollout
+from pilotage.resources.status import PilotRolloutStatus
+from pilotage.rollout.exposure import Exposure
+from pilotage.rollout.situation import Delivered
+
+T = TypeVar("T")
+
+_VERIFY_SECONDS = 2.0
+_LOOKS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8)
+"""Pauses before each look after a write: the flag service follows within milliseconds as a rule."""
+
+_LONGEST_NAME = 100
+_PROBED_KEYS = 40
+_PROBED_LISTED = 5
+
+
+class Force(Enum):
+    """What a look found."""
+
+    IN_FORCE = "in force"
+    NOT_IN_FORCE = "not in force"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What the flag service said about an exposure."""
+
+    force: Force
+    message: str = ""
+
+
+@dataclass(slots=True)
+class _Memory:
+    """What was done for one rollout; may be lost."""
+
+    target: str = ""
+    failure: str = ""
+    written: int | None = None
+    taking_back_since: float | None = None
+
+
+class Effects:
+    """The hands of the reconciler.
+
+    Args:
+        target: how users are reached.
+        rollouts: to hold the rollout back from vanishing while users depend on it.
+        leadership: asked before each write.
+        clock: what time it is.
+    """
+
+    def __init__(self, target: Target, rollouts: Rollouts, leadership: Leadership, clock: Clock) -> None:
+        self._target = target
+        self._rollouts = rollouts
+        self._leadership = leadership
+        self._clock = clock
+        self._memory: dict[Key, _Memory] = {}
+
+    async def look(self, rollout: PilotRollout, want: Exposure) -> Look:
+        """Whether an exposure is in force; never raises."""
+        try:
+            async with asyncio.timeout(_VERIFY_SECONDS):
+                verified = await self._target.verify(place_of(rollout), want, probe_keys(want))
+        except TimeoutError:
+            return Look(Force.UNKNOWN, "the flag service did not answer in time")
+        except DeliveryError as error:
+            return Look(Force.UNKNOWN, str(error))
+        return Look(Force.IN_FORCE if verified.in_force else Force.NOT_IN_FORCE, verified.message)
+
+    def delivered(self, key: Key, want: Exposure, look: Look) -> Delivered:
+        """The look as a decision reads it; a failed write explains more than the look after it."""
+        memory = self._remember(key)
+        if look.force is Force.IN_FORCE:
+            self._arrived(memory)
+            return Delivered(memory.target, want.revision)
+        return Delivered(memory.target, None, memory.failure or look.message)
+
+    def needs_writing(self, key: Key, want: Exposure, look: Look) -> bool:
+        """Whether to write: not if it is in force, and not again if it was written and nobody can tell."""
+        if look.force is Force.UNKNOWN:
+            return not self.was_written(key, want)
+        return look.force is Force.NOT_IN_FORCE
+
+    def was_written(self, key: Key, want: Exposure) -> bool:
+        """Whether this decision was written before: then something undoes it, and there is no hurry to do it again."""
+        return self._remember(key).written == want.revision
+
+    def taking_back(self, key: Key) -> None:
+        """A decision to take users back was made now: the time until it is in force counts from here."""
+        self._remember(key).taking_back_since = self._clock.monotonic()
+
+    async def bring_about(self, rollout: PilotRollout, want: Exposure) -> Look:
+        """Write an exposure, and look until it is in force or two seconds have passed.
+
+        Raises:
+            DeliveryError: it could not be written; the reason is remembered for status.
+            KubeError: our finalizer could not be set.
+            NotLeadingError: this replica does not lead.
+        """
+        memory = self._remember(key_of(rollout))
+        force = takes_back(rollout.status, want)
+        if not force:
+            rollout = await self._rollouts.hold(rollout)
+        self._leadership.require()
+        place = place_of(rollout)
+        try:
+            memory.target = await self._in_time(
+                self._target.kill(place, want) if force else self._target.apply(place, want)
+            )
+        except DeliveryError as error:
+            memory.failure = str(error)
+            raise
+        memory.written, memory.failure = want.revision, ""
+        return await self.await_force(rollout, want)
+
+    async def await_force(self, rollout: PilotRollout, want: Exposure) -> Look:
+        """Look until the exposure is in force or two seconds have passed."""
+        memory = self._remember(key_of(rollout))
+        look = Look(Force.UNKNOWN)
+        for pause in _LOOKS:
+            await self._clock.sleep(pause)
+            look = await self.look(rollout, want)
+            if look.force is Force.IN_FORCE:
+                self._arrived(memory)
+                break
+        return look
+
+    async def release(self, rollout: PilotRollout, final: Exposure | None) -> None:
+        """Leave the stated final state, and let the rollout go.
+
+        Applications are given two seconds to be seen to have it. Longer we don't wait: the flag service may be down,
+        and what is written is what they will get.
+
+        Raises:
+            DeliveryError: it could not be left; the rollout stays.
+            KubeError: our finalizer could not be removed.
+            NotLeadingError: this replica does not lead.
+        """
+        self._leadership.require()
+        if final is not None:
+            await self._in_time(self._target.release(place_of(rollout), final))
+            await self.await_force(rollout, final)
+        await self._rollouts.let_go(rollout)
+
+    def forget(self, key: Key) -> None:
+        """The rollout is gone."""
+        self._memory.pop(key, None)
+
+    def forget_all(self) -> None:
+        """Another replica leads: what was done here says nothing any more."""
+        self._memory.clear()
+
+    def _arrived(self, memory: _Memory) -> None:
+        memory.failure = ""
+        if memory.taking_back_since is not None:
+            KILL_SECONDS.observe(self._clock.monotonic() - memory.taking_back_since)
+            memory.taking_back_since = None
+
+    def _remember(self, key: Key) -> _Memory:
+        return self._memory.setdefault(key, _Memory())
+
+    async def _in_time(self, call: Awaitable[T]) -> T:
+        """A write that began under a valid lease ends before another replica can lead."""
+        try:
+            async with asyncio.timeout(self._leadership.guard_seconds):
+                return await call
+        except TimeoutError as error:
+            msg = "the API server did not answer in time"
+            raise DeliveryError(msg) from error
+
+
+def takes_back(status: PilotRolloutStatus, want: Exposure) -> bool:
+    """Whether an exposure is a way back: it must come about whoever else writes there."""
+    return want.kind == "off" or status.throttled or status.phase in ("RollingBack", "RolledBack")
+
+
+def place_of(rollout: PilotRollout) -> Place:
+    """Where the rollout's flag lives."""
+    meta = rollout.metadata
+    return Place(meta.namespace, rollout.spec.delivery.flags.name, field_manager_of(meta.name))
+
+
+def field_manager_of(name: str) -> str:
+    """The rollout's own field manager: the same after it was deleted and made again; at most 128 characters."""
+    if len(name) > _LONGEST_NAME:
+        name = f"{name[:_LONGEST_NAME]}.{hashlib.sha256(name.encode()).hexdigest()[:10]}"
+    return f"pilotage/{name}"
+
+
+def key_of(rollout: PilotRollout) -> Key:
+    """The rollout's key."""
+    return Key(rollout.metadata.namespace, rollout.metadata.name)
+
+
+def probe_keys(want: Exposure) -> tuple[str, ...]:
+    """Users to ask the flag service about: some who are listed, and some who are nobody."""
+    first, last = want.enrolled[:_PROBED_LISTED], want.enrolled[-_PROBED_LISTED:]
+    return tuple(dict.fromkeys((*first, *last, *want.deny[:_PROBED_LISTED], *KEYS[:_PROBED_KEYS])))
