@@ -1,12 +1,21 @@
 """The session's cluster with Pilotage in it: definitions, rights and guard as the chart installs them, but no pods."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
 from pilotage.kube import Kube
 from testbed import Cluster
 from testbed.install import Installed, install
+
+
+@pytest.fixture(scope="session")
+def crds(cluster: Cluster) -> None:
+    """Install the definitions as `crds/` has them; a field manager of their own leaves alone what the chart adds."""
+    folder = str(Path(__file__).parents[2] / "crds")
+    cluster.kubectl("apply", "--server-side", "--field-manager=crds", "--force-conflicts", "-f", folder)
+    cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", folder)
 
 
 @pytest.fixture(scope="session")

@@ -26,20 +26,14 @@ ONE_SIZE = (
 _BACK = "take users back by a rollback, not by a step"
 
 
-def _percent_of(step: str) -> str:
+def _percent_of(step: str, otherwise: float) -> str:
     """CEL for a step's percent of its cohorts; what lets in all of them counts as 100, what counts users as 0.
 
-    A percent that is no number has its own rule: here it must not fail the evaluation, or the user reads about a type
-    conversion instead.
+    A percent that is no number has its own rule and counts as `otherwise` here: if it failed the evaluation, the user
+    would read about a type conversion instead.
     """
-    number = f"string({step}.percent).matches({literal(PERCENT_PATTERN)}) ? double({step}.percent) : 100.0"
+    number = f"string({step}.percent).matches({literal(PERCENT_PATTERN)}) ? double({step}.percent) : {otherwise}"
     return f"(has({step}.percent) ? ({number}) : has({step}.users) ? 0.0 : 100.0)"
-
-
-def _drops(before: str, step: str) -> str:
-    """CEL that is true where a step leaves out a cohort of the step before; no cohorts are everybody."""
-    kept = f"size({before}.cohorts) > 0 && {before}.cohorts.all(c, c in {step}.cohorts)"
-    return f"size({step}.cohorts) > 0 && !({kept})"
 
 
 def _smaller(than: str, *, what: str, value: str, before: str) -> Validation:
@@ -62,14 +56,15 @@ def _smaller(than: str, *, what: str, value: str, before: str) -> Validation:
 
 ORDER = (
     _smaller(
-        f"has(s.users) && (has(p.users) ? p.users > s.users : size(p.cohorts) == 0 && {_percent_of('p')} >= 100.0)",
+        "has(s.users) && (has(p.users) ? p.users > s.users"
+        f" : size(p.cohorts) == 0 && {_percent_of('p', 0.0)} >= 100.0)",
         what="users",
         value="s.users",
         before="has(p.users) ? string(p.users) : 'everybody'",
     ),
     _smaller(
         # Of more cohorts, a smaller percent can be more users: who is in by the earlier step stays in.
-        f"!has(s.users) && s.cohorts == p.cohorts && {_percent_of('p')} > {_percent_of('s')}",
+        f"!has(s.users) && s.cohorts == p.cohorts && {_percent_of('p', 0.0)} > {_percent_of('s', 100.0)}",
         what="percent",
         value="s.percent",
         before="has(p.percent) ? string(p.percent) : '100'",
