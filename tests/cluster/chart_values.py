@@ -8,7 +8,8 @@ EVERYTHING: dict[str, Any] = {
     "image": {"digest": f"sha256:{'0' * 64}", "pullSecrets": ["registry"], "pullPolicy": "Always"},
     "crds": {"keep": False},
     "enrolledNamespaces": ["shop", "shop-staging"],
-    "prometheus": {"url": "https://thanos.example.com/api"},
+    "prometheus": {"url": "https://thanos.example.com/api", "tokenSecret": "thanos", "caSecret": "thanos-ca"},
+    "logLevel": "debug",
     "rights": {"aggregate": True, "guard": True},
     "operator": {
         "replicas": 3,

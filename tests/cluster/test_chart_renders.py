@@ -86,10 +86,9 @@ def test_pods_spread_over_nodes_and_zones_among_their_own_kind(rendered: Rendere
 def test_the_operator_gets_of_the_certificate_only_what_is_public(rendered: Rendered) -> None:
     volumes = deployment(rendered, "operator")["spec"]["template"]["spec"]["volumes"]
     assert not [volume for volume in volumes if "secret" in volume]
-    sources = [source for volume in volumes for source in volume.get("projected", {}).get("sources", [])]
-    assert [source["secret"]["items"] for source in sources if "secret" in source] == [
-        [{"key": "ca.crt", "path": "ca.crt"}]
-    ]
+    [sources] = [volume["projected"]["sources"] for volume in volumes if volume["name"] == "flags"]
+    [secret] = [source["secret"] for source in sources if "secret" in source]
+    assert secret["items"] == [{"key": "ca.crt", "path": "ca.crt"}]
     [token] = [source["serviceAccountToken"] for source in sources if "serviceAccountToken" in source]
     assert token["audience"] == "pilotage-flags"
 
