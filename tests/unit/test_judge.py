@@ -151,6 +151,12 @@ def test_an_unlabelled_answer_is_judged_as_it_is() -> None:
     assert told(rule("x > 1%"), seen(0.5)) == ("breach", "x 50% > 1%")
 
 
+def test_an_unlabelled_rest_beside_variants_is_not_taken_for_the_treatment() -> None:
+    one = Series((NOW.timestamp(),), (0.5,))
+    answer = Answered((("", one), ("off", one)))
+    assert told(rule("x > 1%"), answer) == ("no-data", "x: no data for the variant on")
+
+
 def test_one_missing_step_at_the_end_is_borne_and_two_are_stale() -> None:
     late = NOW + timedelta(seconds=2 * STEP)
     assert told(rule("x > 1%"), seen(0.5), late)[0] == "breach"

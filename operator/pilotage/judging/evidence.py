@@ -72,9 +72,12 @@ class Answered:
     by_variant: tuple[tuple[str, Series], ...]
 
     def series_of(self, variant: str) -> Series | None:
-        """The variant's series, else the one without a variant, else None."""
+        """The variant's series; the only one, where it carries no variant; else None."""
         found = dict(self.by_variant)
-        return found.get(variant, found.get(""))
+        if variant in found:
+            return found[variant]
+        # Beside labelled series, an unlabelled one is the rest (traffic that no flag was asked for), not the treatment.
+        return found.get("") if len(found) == 1 else None
 
 
 @dataclass(frozen=True, slots=True)
