@@ -64,7 +64,10 @@ def test_defaults_reach_what_was_given_in_part(cluster: Cluster, namespace: str)
                 {"name": "c", "percent": 100},
             ]
         },
-        {"steps": [{"name": "all-power-users", "cohorts": ["power-users"]}, {"name": "half", "percent": 50}]},
+        {
+            "steps": [{"name": "all-power-users", "cohorts": ["power-users"]}, {"name": "half", "percent": 50}],
+            "audience.directory": {"configMap": "users"},
+        },
         {"steps": [{"name": "a", "users": 10}, {"name": "b", "percent": 5}, {"name": "c", "users": 10}]},
         {"interval": "1s"},
         {"interval": "1h"},

@@ -185,6 +185,11 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
         "spec.steps",
         "steps[0] first: users of cohorts can't be counted by population alone: add audience.directory, or use percent",
     ),
+    "a smaller percent of more cohorts that can't be counted": (
+        steps({"cohorts": [POWER]}, {"percent": 50}),
+        "spec.steps",
+        "percent 50 is less than 100 of step s0; where cohorts differ, only audience.directory can tell who stays in: add",
+    ),
     "more users than there are": (
         {"steps.0.users": 1001},
         "spec.steps",

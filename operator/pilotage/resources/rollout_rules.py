@@ -36,7 +36,9 @@ def _percent_of(step: str, otherwise: float) -> str:
     return f"(has({step}.percent) ? ({number}) : has({step}.users) ? 0.0 : 100.0)"
 
 
-def _smaller(than: str, *, what: str, value: str, before: str) -> Validation:
+def _smaller(
+    than: str, *, what: str, value: str, before: str, remedy: str = _BACK, listed: str = "self", field: str = ""
+) -> Validation:
     """A rule that no step `s` lets in less than a step `p` before it.
 
     Args:
@@ -44,13 +46,18 @@ def _smaller(than: str, *, what: str, value: str, before: str) -> Validation:
         what: the field that shrinks.
         value: CEL of what `s` lets in.
         before: CEL of what `p` lets in.
+        remedy: ends the message.
+        listed: CEL of the steps.
+        field: as in `Validation`.
     """
-    larger = f"self.transformList(j, p, j < i && {than}, {formatted('%s of step %s', before, 'p.name')})[0]"
+    larger = f"{listed}.transformList(j, p, j < i && {than}, {formatted('%s of step %s', before, 'p.name')})[0]"
     return each(
-        f"self.exists(j, p, j < i && {than})",
-        f"steps[%d] %s: {what} %s is less than %s; {_BACK}",
+        f"{listed}.exists(j, p, j < i && {than})",
+        f"steps[%d] %s: {what} %s is less than %s; {remedy}",
         *("i", "s.name", value, larger),
-        message=f"{what} must not shrink from one step to the next: {_BACK}",
+        message=f"{what} must not shrink from one step to the next: {remedy}",
+        listed=listed,
+        field=field,
     )
 
 
@@ -85,6 +92,16 @@ ORDER = (
 """Rules of the list of steps: growing never drops anyone."""
 
 COUNTING = (
+    _smaller(
+        "!has(self.audience.directory) && !has(s.users) && s.cohorts != p.cohorts"
+        f" && {_percent_of('p', 0.0)} > {_percent_of('s', 100.0)}",
+        what="percent",
+        value="s.percent",
+        before="has(p.percent) ? string(p.percent) : '100'",
+        remedy="where cohorts differ, only audience.directory can tell who stays in: add it, or raise percent",
+        listed="self.steps",
+        field=".steps",
+    ),
     each(
         "has(s.users) && !has(self.audience.directory) && !has(self.audience.population)",
         "steps[%d] %s: users can't be counted: add audience.directory (exact) or audience.population (an estimate)",
