@@ -1,0 +1,125 @@
+"""The data plane as delivery asks it: every replica of the flag service that can be reached, over gRPC.
+
+Replicas follow the API server each for itself. What one of them serves is what its applications have, so an exposure
+is in force only when all of them serve it. One that can't be reached serves nobody new; it is left out while another
+answers.
+"""
+
+import asyncio
+import json
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import grpc
+from openfeature.schemas.protobuf.flagd.sync.v1 import sync_pb2, sync_pb2_grpc
+
+from pilotage.delivery.target import DeliveryError
+
+ANSWER_SECONDS = 1.0
+RESOLVE_AGAIN_SECONDS = 5.0
+
+_UNREACHABLE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+
+
+class FlagServiceClient:
+    """Asks the flag service what it serves. Must be made and used within one event loop.
+
+    Args:
+        address: `host:port` of the flag service; all addresses of the host are asked.
+        ca_file: authority that signed the service's certificate; without it the connection is plain text.
+        token_file: ServiceAccount token with the audience `pilotage-flags`; read for each call, because it is renewed.
+    """
+
+    def __init__(self, address: str, *, ca_file: Path | None = None, token_file: Path | None = None) -> None:
+        self._host, _, self._port = address.rpartition(":")
+        self._host = self._host.strip("[]")
+        self._ca_file = ca_file
+        self._token_file = token_file
+        self._channels: dict[str, grpc.aio.Channel] = {}
+        self._addresses: tuple[str, ...] = ()
+        self._resolved_at = float("-inf")
+
+    async def flag_sets(self, namespace: str) -> list[Mapping[str, Any]]:
+        """The definitions by flag that each replica serves to a namespace.
+
+        Raises:
+            DeliveryError: no replica can be asked, or one refuses to answer.
+        """
+        metadata = await self._metadata()
+        asked = [self._ask(address, namespace, metadata) for address in await self._resolve()]
+        answers = [answer for answer in await asyncio.gather(*asked) if answer is not None]
+        if not answers:
+            raise DeliveryError("the flag service can't be reached")
+        return answers
+
+    async def close(self) -> None:
+        """Give up the connections."""
+        channels, self._channels = list(self._channels.values()), {}
+        for channel in channels:
+            await channel.close()
+
+    async def _ask(
+        self, address: str, namespace: str, metadata: tuple[tuple[str, str], ...]
+    ) -> Mapping[str, Any] | None:
+        stub = sync_pb2_grpc.FlagSyncServiceStub(await self._channel(address))
+        request = sync_pb2.FetchAllFlagsRequest(selector=f"flagSetId={namespace}")
+        try:
+            answer = await stub.FetchAllFlags(request, timeout=ANSWER_SECONDS, metadata=metadata)
+            flags: Mapping[str, Any] = json.loads(answer.flag_configuration)["flags"]
+        except grpc.aio.AioRpcError as error:
+            if error.code() not in _UNREACHABLE:
+                raise DeliveryError(f"the flag service refuses to answer: {error.details()}") from error
+            await self._drop(address)
+            return None
+        except (ValueError, KeyError, TypeError) as error:
+            raise DeliveryError("the flag service's answer can't be read: something else listens there") from error
+        return flags
+
+    async def _metadata(self) -> tuple[tuple[str, str], ...]:
+        if self._token_file is None:
+            return ()
+        try:
+            token = await asyncio.to_thread(self._token_file.read_text)
+        except OSError as error:
+            raise DeliveryError(
+                "the token for the flag service can't be read: check --flag-service-token-file"
+            ) from error
+        return (("authorization", f"Bearer {token.strip()}"),)
+
+    async def _resolve(self) -> tuple[str, ...]:
+        loop = asyncio.get_running_loop()
+        if loop.time() - self._resolved_at >= RESOLVE_AGAIN_SECONDS:
+            try:
+                found = await loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
+            except OSError as error:
+                raise DeliveryError("the flag service's name is not known to DNS: check --flag-service") from error
+            self._addresses = tuple(dict.fromkeys(str(address[0]) for *_, address in found))
+            self._resolved_at = loop.time()
+        return self._addresses
+
+    async def _channel(self, address: str) -> grpc.aio.Channel:
+        if (channel := self._channels.get(address)) is None:
+            # Replicas are asked one by one, but the certificate and the service go by the host's name.
+            options = [("grpc.default_authority", f"{self._host}:{self._port}")]
+            target = f"ipv6:[{address}]:{self._port}" if ":" in address else f"ipv4:{address}:{self._port}"
+            if self._ca_file is None:
+                channel = grpc.aio.insecure_channel(target, options=options)
+            else:
+                credentials = grpc.ssl_channel_credentials(await self._authority(self._ca_file))
+                options.append(("grpc.ssl_target_name_override", self._host))
+                channel = grpc.aio.secure_channel(target, credentials, options=options)
+            self._channels[address] = channel
+        return channel
+
+    async def _authority(self, ca_file: Path) -> bytes:
+        try:
+            return await asyncio.to_thread(ca_file.read_bytes)
+        except OSError as error:
+            raise DeliveryError("the flag service's authority can't be read: check --flag-service-ca") from error
+
+    async def _drop(self, address: str) -> None:
+        """A new connection reads the authority anew: it may have been renewed."""
+        if channel := self._channels.pop(address, None):
+            await channel.close()

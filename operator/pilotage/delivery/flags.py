@@ -1,0 +1,215 @@
+"""Delivery by flags: the exposure as one flag's definition in the cluster, for the flag service to bring to users.
+
+The definition goes into a FeatureFlag (core.openfeature.dev/v1beta1) where that kind is installed, else into a
+ConfigMap of ours. Growth is written without force and only if nobody loses the feature by it; taking users back is
+written by force and reads nothing before.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from pilotage.delivery.forms import (
+    FEATURE_FLAGS,
+    ConfigMapForm,
+    FeatureFlagForm,
+    Form,
+    managers_of,
+    without_manager,
+)
+from pilotage.delivery.probes import probes_for
+from pilotage.delivery.refusals import conflict, explained, is_going, name_of
+from pilotage.delivery.target import DeliveryError, Observed, Place, Verified
+from pilotage.delivery.targeting import definition_of, lost_by, shortfall
+from pilotage.kube import Kube, KubeError
+from pilotage.rollout.audience import AudienceError
+from pilotage.rollout.exposure import Exposure
+from pilotage.rollout.flagd import Definition, DefinitionError, revision_of
+
+LOOK_AGAIN_SECONDS = 60.0
+"""So often at most the API server is asked whether FeatureFlags are installed by now."""
+
+_RELEASE_ATTEMPTS = 5
+
+
+class DataPlane(Protocol):
+    """What serves flags to applications."""
+
+    async def flag_sets(self, namespace: str) -> Sequence[Mapping[str, Any]]:
+        """The definitions by flag that a namespace is served, from each replica.
+
+        Raises:
+            DeliveryError: it can't be asked.
+        """
+        ...
+
+
+class FlagTarget:
+    """Delivery by a flag document; see `Target` for what its methods promise.
+
+    Args:
+        kube: client whose rights suffice to read and patch the objects.
+        data_plane: asked by `verify`; without one, `verify` reads the object back.
+        monotonic: seconds of a clock that never steps back.
+    """
+
+    def __init__(
+        self, kube: Kube, data_plane: DataPlane | None = None, *, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._kube = kube
+        self._data_plane = data_plane
+        self._monotonic = monotonic
+        self._form: Form | None = None
+        self._looked_at = 0.0
+
+    async def observe(self, place: Place, flag: str) -> Observed:
+        """What is in force now, and who else writes there.
+
+        Raises:
+            DeliveryError: it could not be read.
+        """
+        form, found = await self._read(place)
+        definition = form.definition(found, flag)
+        others = _others(form, found, flag, place)
+        return Observed(name_of(form, place), revision_of(definition), others)
+
+    async def apply(self, place: Place, want: Exposure) -> str:
+        """Bring a growth about; returns the target's name. What is in force already is not written again.
+
+        Raises:
+            DeliveryConflictError: another writer owns the flag.
+            DeliveryError: it would take the feature from somebody, or it could not be written.
+        """
+        definition = _definition_of(want)
+        form, found = await self._read(place)
+        old = form.definition(found, want.flag)
+        if old == definition:
+            return name_of(form, place)
+        if others := _others(form, found, want.flag, place):
+            raise conflict(others, form, place, want.flag)
+        if old is not None and await asyncio.to_thread(_shrinks, old, definition, want):
+            raise DeliveryError(
+                f"{name_of(form, place)}: revision {want.revision} would take {want.flag} from users who have it:"
+                " undo the change of its audience, or roll back first"
+            )
+        return await self._write(form, place, want, definition, force=False)
+
+    async def kill(self, place: Place, want: Exposure) -> str:
+        """Bring an exposure about by force, without reading the object first; returns the target's name.
+
+        Raises:
+            DeliveryError: it could not be written; try again.
+        """
+        return await self._write(await self._find_form(), place, want, _definition_of(want), force=True)
+
+    async def verify(self, place: Place, want: Exposure, probes: Sequence[str]) -> Verified:
+        """Ask the data plane, every replica of it, whether the exposure is in force for these bucketing keys.
+
+        Raises:
+            DeliveryError: it can't be asked; what is in force is not known.
+        """
+        if self._data_plane is None:
+            form, found = await self._read(place)
+            served: list[Mapping[str, Any] | None] = [form.definition(found, want.flag)]
+        else:
+            served = [flags.get(want.flag) for flags in await self._data_plane.flag_sets(place.namespace)]
+        lacks = [lack for each in served if (lack := shortfall(each, want, probes))]
+        return Verified(not lacks, lacks[0] if lacks else "")
+
+    async def release(self, place: Place, final: Exposure) -> None:
+        """Leave a stated final state and give up ownership: another rollout can take the flag over without force.
+
+        Raises:
+            DeliveryError: it could not be written; try again.
+        """
+        form = await self._find_form()
+        definition = _definition_of(final)
+        try:
+            await self._patch(form, place, final.flag, definition, force=True)
+            for _ in range(_RELEASE_ATTEMPTS):
+                found = await self._kube.get(form.path(place))
+                try:
+                    await self._kube.patch(
+                        form.path(place), without_manager(found, place.field_manager), content_type="merge"
+                    )
+                except KubeError as error:
+                    if error.status != 409:  # noqa: PLR2004 - somebody else wrote in between
+                        raise
+                else:
+                    return
+        except KubeError as error:
+            if is_going(error):
+                return
+            raise explained(error, form, place, final.flag) from error
+        raise DeliveryError(f"{name_of(form, place)} changes too often to be released; it is tried again")
+
+    async def _read(self, place: Place) -> tuple[Form, Mapping[str, Any]]:
+        """The form and the object; an empty one if it does not exist."""
+        form = await self._find_form()
+        try:
+            return form, await self._kube.get(form.path(place))
+        except KubeError as error:
+            if error.status != 404:  # noqa: PLR2004 - not found
+                raise explained(error, form, place) from error
+        if form != await self._find_form(missed=True):
+            return await self._read(place)
+        return form, {}
+
+    async def _write(self, form: Form, place: Place, want: Exposure, definition: Definition, *, force: bool) -> str:
+        try:
+            written = await self._patch(form, place, want.flag, definition, force=force)
+        except KubeError as error:
+            if error.status == 404 and form != (other := await self._find_form(missed=True)):  # noqa: PLR2004
+                return await self._write(other, place, want, definition, force=force)
+            raise explained(error, form, place, want.flag) from error
+        if revision_of(form.definition(written, want.flag)) != want.revision:
+            raise DeliveryError(
+                f"{name_of(form, place)} does not keep the flag's metadata:"
+                " update the FeatureFlag CRD (open-feature-operator 0.9 or newer has it)"
+            )
+        return name_of(form, place)
+
+    async def _patch(
+        self, form: Form, place: Place, flag: str, definition: Definition, *, force: bool
+    ) -> Mapping[str, Any]:
+        return await self._kube.patch(
+            form.path(place),
+            form.body(place, flag, definition),
+            content_type="apply",
+            field_manager=place.field_manager,
+            force=force,
+        )
+
+    async def _find_form(self, *, missed: bool = False) -> Form:
+        """FeatureFlags where they are installed; looked up once, and again (seldom) where that may have changed."""
+        known = self._form
+        stale = self._monotonic() - self._looked_at >= LOOK_AGAIN_SECONDS
+        if known is None or (stale and (missed or known == ConfigMapForm())):
+            self._form = known = FeatureFlagForm() if await self._has_feature_flags() else ConfigMapForm()
+            self._looked_at = self._monotonic()
+        return known
+
+    async def _has_feature_flags(self) -> bool:
+        try:
+            found = await self._kube.get(FEATURE_FLAGS)
+        except KubeError as error:
+            if error.status == 404:  # noqa: PLR2004 - no such API group
+                return False
+            raise DeliveryError(f"the API server could not be asked for its kinds: {error.reason}") from error
+        return any(resource.get("name") == "featureflags" for resource in found.get("resources") or ())
+
+
+def _definition_of(want: Exposure) -> Definition:
+    try:
+        return definition_of(want)
+    except (AudienceError, DefinitionError) as error:
+        raise DeliveryError(f"the exposure of {want.flag} can't be written as a flag: {error}") from error
+
+
+def _shrinks(old: Definition, new: Definition, want: Exposure) -> bool:
+    return bool(lost_by(old, new, probes_for(want, old, new)))
+
+
+def _others(form: Form, found: Mapping[str, Any], flag: str, place: Place) -> tuple[str, ...]:
+    return tuple(name for name in managers_of(found, form.entry(flag)) if name != place.field_manager)
