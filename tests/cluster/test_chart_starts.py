@@ -57,7 +57,8 @@ def _files(volume: dict[str, Any]) -> set[str]:
 @pytest.mark.parametrize("component", COMPONENTS)
 def test_every_variable_in_the_arguments_is_set(rendered: Rendered, component: str) -> None:
     used = set(re.findall(r"\$\((\w+)\)", "\n".join(container(rendered, component)["args"])))
-    assert used <= {variable["name"] for variable in container(rendered, component)["env"]}
+    variables = {variable["name"] for variable in container(rendered, component)["env"]}
+    assert used <= variables
 
 
 def test_the_lease_that_the_operator_is_told_to_take_is_the_one_that_it_may_take(rendered: Rendered) -> None:

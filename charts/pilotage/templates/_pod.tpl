@@ -66,9 +66,11 @@ topologySpreadConstraints:
 image: {{ include "pilotage.image" $ }}
 imagePullPolicy: {{ $.Values.image.pullPolicy }}
 env:
-  # Who holds the Lease. kopf wants it too: without, it asks the system for the user's name, and this user has none.
+  # The user of the image has a number, but no name and no home. Libraries ask for both: kopf dies without an identity,
+  # and the Kubernetes client without a home.
   - name: POD_ID
     valueFrom: {fieldRef: {fieldPath: metadata.name}}
+  - {name: HOME, value: /tmp}
 livenessProbe:
   httpGet: {path: /healthz, port: http}
   periodSeconds: 10
