@@ -188,7 +188,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
     "a smaller percent of more cohorts that can't be counted": (
         steps({"cohorts": [POWER]}, {"percent": 50}),
         "spec.steps",
-        "percent 50 is less than 100 of step s0; where cohorts differ, only audience.directory can tell who stays in: add",
+        "percent 50 is less than 100 of step s0; where cohorts differ, only audience.directory can tell who stays in",
     ),
     "more users than there are": (
         {"steps.0.users": 1001},
