@@ -17,16 +17,15 @@ from testbed.providers import choose
 
 # Garbage collection and the deletion of namespaces are the controller-manager's work; pods are nobody's here.
 COMPONENTS = ("etcd", "kube-apiserver", "kube-controller-manager")
+# What must be there for a fixture. A test that runs more than that says so: `@pytest.mark.cluster("kwok")`.
+PROGRAMS = {"cluster": ("kubectl",), "prometheus": ("prometheus",), "helm": ("helm",)}
 
 
-# What the testbed must bring for a fixture. A test that runs more than that says so: `@pytest.mark.cluster("kwok")`.
-PROGRAMS = {"cluster": (*COMPONENTS, "kubectl"), "prometheus": ("prometheus",), "helm": ("helm",)}
-
-
+@pytest.hookimpl(tryfirst=True)  # before pytest looks at `-m`
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests that use programs of the testbed, so that `-m "not cluster"` is quick and needs none."""
     for item in items:
-        for name in PROGRAMS.keys() & set(getattr(item, "fixturenames", ())):
+        for name in PROGRAMS.keys() & _fixtures(item):
             item.add_marker(pytest.mark.cluster(*PROGRAMS[name]))
 
 
@@ -37,12 +36,16 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     programs = {program for item in session.items for mark in item.iter_markers("cluster") for program in mark.args}
     capture = session.config.pluginmanager.getplugin("capturemanager")
     try:
-        if choose() != "testbed":
-            programs -= set(COMPONENTS)
+        if any("cluster" in _fixtures(item) for item in session.items) and choose() == "testbed":
+            programs |= set(COMPONENTS)
         with capture.global_and_fixture_disabled():
             provide(sorted(programs))
     except SetupError as error:
         pytest.exit(f"the testbed can't start: {error}", returncode=3)
+
+
+def _fixtures(item: pytest.Item) -> set[str]:
+    return set(getattr(item, "fixturenames", ()))
 
 
 @pytest.fixture(scope="session")
