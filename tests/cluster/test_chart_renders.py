@@ -55,7 +55,7 @@ def test_services_budgets_and_policies_find_the_pods_that_they_are_for(rendered:
         if selector := selectors.get(found["kind"]):
             chosen = selector(found["spec"]).items()
             matching = [name for name, pod in pods.items() if chosen <= pod["metadata"]["labels"].items()]
-            assert matching == [found["metadata"]["name"]], found["kind"]
+            assert matching == [found["metadata"]["name"].removesuffix("-replicas")], found["kind"]
 
 
 @pytest.mark.parametrize("component", ["operator", "flags"])
@@ -64,8 +64,8 @@ def test_probes_services_and_policies_name_ports_that_the_container_has(rendered
     ports = {port["name"] for port in pod["ports"]}
     assert {pod[probe]["httpGet"]["port"] for probe in ("livenessProbe", "readinessProbe")} <= ports
     named = deployment(rendered, component)["metadata"]["name"]
-    [service] = [found for found in of_kind(rendered, "Service") if found["metadata"]["name"] == named]
-    assert {port["targetPort"] for port in service["spec"]["ports"]} == ports
+    services = [found for found in of_kind(rendered, "Service") if found["metadata"]["name"].startswith(named)]
+    assert {port["targetPort"] for service in services for port in service["spec"]["ports"]} == ports
     for policy in of_kind(rendered, "NetworkPolicy"):
         if policy["metadata"]["name"] == named:
             assert {port["port"] for rule in policy["spec"]["ingress"] for port in rule["ports"]} == ports
@@ -93,15 +93,16 @@ def test_the_operator_gets_of_the_certificate_only_what_is_public(rendered: Rend
     assert token["audience"] == "pilotage-flags"
 
 
-def test_the_operator_asks_the_flag_service_at_its_service(rendered: Rendered) -> None:
+def test_the_operator_asks_every_replica_of_the_flag_service(rendered: Rendered) -> None:
     host, port = _flag_service_address(rendered)
-    name = deployment(rendered, "flags")["metadata"]["name"]
-    [service] = [found for found in of_kind(rendered, "Service") if found["metadata"]["name"] == name]
-    assert host == f"{name}.{service['metadata']['namespace']}.svc"
-    assert port in [found["port"] for found in service["spec"]["ports"] if found["name"] == "grpc"]
+    [service] = [found for found in of_kind(rendered, "Service") if host.startswith(f"{found['metadata']['name']}.")]
+    assert host == f"{service['metadata']['name']}.{service['metadata']['namespace']}.svc"
+    assert service["spec"]["clusterIP"] == "None"
+    # Without an address of its own, a Service's ports are those of the pods.
+    assert port in [each["containerPort"] for each in container(rendered, "flags")["ports"] if each["name"] == "grpc"]
 
 
-def test_the_certificate_that_the_chart_makes_is_good_for_the_flag_services_name(helm: Path) -> None:
+def test_the_certificate_that_the_chart_makes_is_good_for_the_flag_services_names(helm: Path) -> None:
     rendered = objects(render(helm, namespace="elsewhere"))
     [secret] = of_kind(rendered, "Secret")
     files = {name: base64.b64decode(value) for name, value in secret["data"].items()}
@@ -110,6 +111,7 @@ def test_the_certificate_that_the_chart_makes_is_good_for_the_flag_services_name
     port = server.add_secure_port("127.0.0.1:0", grpc.ssl_server_credentials([(files["tls.key"], files["tls.crt"])]))
     server.start()
     try:
+        assert _connects(port, files["ca.crt"], "pilotage-flags.elsewhere.svc")
         assert _connects(port, files["ca.crt"], host)
         assert not _connects(port, files["ca.crt"], "pilotage-flags.other.svc")
     finally:

@@ -12,8 +12,9 @@
 {{- .Values.flagService.tls.secretName | default (printf "%s-tls" (include "pilotage.flags" .)) -}}
 {{- end -}}
 
-{{- /* The name in the certificate, and by which the operator asks the flag service. */ -}}
+{{- /* The flag service's names: one address for applications, and the addresses of all replicas for the operator. */ -}}
 {{- define "pilotage.flagsHost" -}}{{ include "pilotage.flags" . }}.{{ .Release.Namespace }}.svc{{- end -}}
+{{- define "pilotage.flagsReplicasHost" -}}{{ include "pilotage.flags" . }}-replicas.{{ .Release.Namespace }}.svc{{- end -}}
 
 {{- define "pilotage.labels" -}}
 app.kubernetes.io/name: {{ .Chart.Name }}
