@@ -36,6 +36,7 @@ class Measured:
 
     Attributes:
         fault_at: when the treatment began to fail.
+        everybody_at: when each user who had it had come back and got control.
         to_decision: from the fault to the operator's decision.
         to_last_answer: from the fault to the last answer with the treatment that any client got.
         to_everybody: from the fault until each user who had it came back and got control.
@@ -43,6 +44,7 @@ class Measured:
     """
 
     fault_at: datetime
+    everybody_at: datetime
     to_decision: float
     to_last_answer: float
     to_everybody: float
@@ -127,7 +129,7 @@ class Teller:
         chapter = self.chapters[feature]
         chapter.look(sight)
         for entry in chapter.take_news():
-            self.screen.decision(feature, entry)
+            self.screen.decision(feature, entry, sight.clients.inside)
         errors: Mapping[str, float] = await self.watcher.error_ratios(feature)
         self.screen.show(Row(feature, sight, errors))
         return sight
@@ -161,4 +163,6 @@ def _measure(sight: Sight, fault_at: datetime, everybody_at: datetime, users: in
     if rollback is None or back is None:
         raise StoryError("there is no rollback to measure")
     to_decision = (rollback.decided_time - fault_at).total_seconds()
-    return Measured(fault_at, to_decision, to_decision + back, (everybody_at - fault_at).total_seconds(), users)
+    return Measured(
+        fault_at, everybody_at, to_decision, to_decision + back, (everybody_at - fault_at).total_seconds(), users
+    )

@@ -47,6 +47,7 @@ async def play(stage: Stage, screen: Screen, output: Path) -> Measured:
 async def write_report(kube: Kube, stage: Stage, measured: Measured, output: Path) -> None:
     """Write the report of both rollouts from what Kubernetes and Prometheus recorded."""
     fault = Mark(measured.fault_at, f"the treatment starts to fail ({ERROR_RATIO:.0%} errors)", "fault")
+    back = Mark(measured.everybody_at, "all came back without it")
     now = datetime.now(UTC)
     async with PrometheusSource(stage.addresses.prometheus) as source:
         records = [
@@ -59,7 +60,7 @@ async def write_report(kube: Kube, stage: Stage, measured: Measured, output: Pat
                 seen_query=f'max(treated_users{{feature="{feature}"}})',
                 marks=marks,
             )
-            for feature, marks in ((SEARCH, ()), (CHECKOUT, (fault,)))
+            for feature, marks in ((SEARCH, ()), (CHECKOUT, (fault, back)))
         ]
     report = Report("A shop lets two features out", now, tuple(records), (_NOTE,))
     await asyncio.to_thread(write_page, report, output)

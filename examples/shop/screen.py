@@ -48,9 +48,9 @@ class Row:
     errors: Mapping[str, float]
 
 
-def describe(entry: HistoryEntry) -> str:
-    """One decision in a line."""
-    return f"{entry.action:<11}{entry.admitted:<20} {entry.message}"
+def describe(entry: HistoryEntry, inside: int) -> str:
+    """One decision in a line, with how many clients had the treatment by then."""
+    return f"{entry.action:<11}{entry.admitted:<20} {f'({inside:,} saw it so far)':<24} {entry.message}"
 
 
 class Screen:
@@ -74,9 +74,9 @@ class Screen:
         """Begin a part of the story."""
         self.say(f"== {title}", "bold")
 
-    def decision(self, feature: str, entry: HistoryEntry) -> None:
+    def decision(self, feature: str, entry: HistoryEntry, inside: int) -> None:
         """Tell one decision of the operator."""
-        self.say(f"{feature}: {describe(entry)}", _ACTION_STYLES.get(entry.action, ""))
+        self.say(f"{feature}: {describe(entry, inside)}", _ACTION_STYLES.get(entry.action, ""))
 
     def show(self, row: Row) -> None:
         """Show how a feature stands; the plain kind tells decisions only."""
@@ -117,11 +117,12 @@ class LiveScreen(Screen):
         """Begin a part of the story."""
         self.say(title, "bold underline")
 
-    def decision(self, feature: str, entry: HistoryEntry) -> None:
+    def decision(self, feature: str, entry: HistoryEntry, inside: int) -> None:
         """Tell one decision of the operator."""
         style = _ACTION_STYLES.get(entry.action, "")
         line = Text.assemble((f"{self.seconds:6.1f} s  ", "dim"), (f"{feature:<19}", "cyan"))
-        line.append(f"{entry.action:<11}", style or "bold").append(f"{entry.admitted:<18} ")
+        line.append(f"{entry.action:<11}", style or "bold").append(f"{entry.admitted:<19} ")
+        line.append(f"{f'{inside:,} saw it':<14} ", "dim")
         self._log.append(line.append(entry.message, style or "dim"))
 
     def show(self, row: Row) -> None:

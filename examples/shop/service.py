@@ -48,9 +48,9 @@ class Manner:
 
 MANNERS = {
     ("semantic-search", "off"): Manner(0.017, 0.0005, 0.080, 8.4),
-    ("semantic-search", "on"): Manner(0.013, 0.0005, 0.105, 9.1),
+    ("semantic-search", "on"): Manner(0.013, 0.0001, 0.105, 9.1),
     ("one-click-checkout", "off"): Manner(0.020, 0.0005, 0.300, 8.5),
-    ("one-click-checkout", "on"): Manner(0.012, 0.0005, 0.360, 9.0),
+    ("one-click-checkout", "on"): Manner(0.012, 0.0001, 0.360, 9.0),
 }
 
 

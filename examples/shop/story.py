@@ -19,6 +19,9 @@ LONGEST_DECISION_SECONDS = 20.0
 LONGEST_WAY_BACK_SECONDS = 5.0
 """From the decision to the last answer with the treatment that any client got."""
 
+_LEAST_OF_PERCENT = 0.9
+"""A step by percent is a share of the hash's buckets: it never means more users than planned, but some fewer."""
+
 
 @dataclass(frozen=True, slots=True)
 class Clients:
@@ -117,7 +120,7 @@ class Chapter:
         status = sight.rollout.status
         if status.phase != "Completed":
             self._blame(f"it was to be completed, but is {status.phase}: {status.message}")
-        self._check_reached(plan_of(sight.rollout.spec.steps, self.population))
+        self._check_reached(sight.rollout.spec.steps)
         if sight.clients.inside < self.population:
             self._blame(f"only {sight.clients.inside} of {self.population} clients saw the treatment at the end")
 
@@ -130,7 +133,7 @@ class Chapter:
             fault_at: when the treatment began to fail.
         """
         status = sight.rollout.status
-        self._check_reached(plan_of(sight.rollout.spec.steps[:steps], self.population))
+        self._check_reached(sight.rollout.spec.steps[:steps])
         if status.rollback is None or status.phase != "RolledBack":
             self._blame(f"it was to be rolled back, but is {status.phase}: {status.message}")
             return
@@ -145,9 +148,14 @@ class Chapter:
         if back is not None and back > LONGEST_WAY_BACK_SECONDS:
             self._blame(f"clients got the treatment until {back:.1f} s after the decision")
 
-    def _check_reached(self, plan: Sequence[int]) -> None:
-        if self.reached != list(plan):
-            self._blame(f"users were to be admitted as {list(plan)}, but were as {self.reached}")
+    def _check_reached(self, steps: Sequence[Step]) -> None:
+        """Each step in its turn: counted users to the last one, percent as near as the users' buckets allow."""
+        plan = plan_of(steps, self.population)
+        least = [
+            _LEAST_OF_PERCENT * users if step.users is None else users for step, users in zip(steps, plan, strict=True)
+        ]
+        if len(self.reached) != len(plan) or any(a < b for a, b in zip(self.reached, least, strict=True)):
+            self._blame(f"users were to be admitted as {plan}, but were as {self.reached}")
 
 
 def seconds_to_last_answer(sight: Sight) -> float | None:

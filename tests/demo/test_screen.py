@@ -34,7 +34,7 @@ def live_text(*, height: int = 40) -> str:
         screen.chapter("the story")
         for number in range(50):
             screen.say(f"line {number}.")
-        screen.decision("checkout", sight().rollout.status.history[0])
+        screen.decision("checkout", sight().rollout.status.history[0], 873)
         screen.show(Row("checkout", sight(), {"on": 0.187, "off": 0.0006}))
     return file.getvalue()
 
@@ -53,12 +53,14 @@ def test_the_whole_log_stays_on_the_terminal_at_the_end() -> None:
 
 def test_elsewhere_than_on_a_terminal_each_decision_is_a_plain_line(capsys: pytest.CaptureFixture[str]) -> None:
     screen = Screen()
-    screen.decision("checkout", sight().rollout.status.history[0])
+    screen.decision("checkout", sight().rollout.status.history[0], 873)
     screen.show(Row("checkout", sight(), {}))
     with screen.step("the shop"):
         pass
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].endswith("s  checkout: RollBack   nobody               error_ratio is 18.7%")
+    assert lines[0].endswith(
+        "s  checkout: RollBack   nobody               (873 saw it so far)      error_ratio is 18.7%"
+    )
     assert [line.split("s  ", 1)[1] for line in lines[1:]] == ["the shop ...", "the shop: 0.0 s"]
 
 

@@ -88,6 +88,16 @@ def test_a_step_that_was_left_out_is_not_the_story() -> None:
     assert any("[10, 20, 35, 50, 900, 3000]" in problem for problem in chapter.problems)
 
 
+def test_percent_may_mean_a_few_users_fewer_and_counted_users_none() -> None:
+    few, fewer = Chapter(ALL), Chapter(ALL)
+    walk(few, "semantic-search", [10, 20, 35, 50, 878, 3000])
+    few.end_completed(completed())
+    assert few.problems == []
+    walk(fewer, "semantic-search", [10, 20, 34, 50, 878, 3000])
+    fewer.end_completed(completed())
+    assert fewer.problems != []
+
+
 def test_a_client_who_never_saw_the_feature_is_not_the_story() -> None:
     chapter = Chapter(ALL)
     walk(chapter, "semantic-search", [10, 20, 35, 50, 900, 3000])

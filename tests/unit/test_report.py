@@ -172,7 +172,7 @@ def test_a_report_shows_each_decision_with_its_evidence() -> None:
 def test_the_summary_says_who_was_taken_back_why_and_how_quickly() -> None:
     page = render(Report("x", at(90), (broken_record(),)))
     text = re.sub(r"<[^>]*>", " ", page)
-    assert "Taken back from step limited to nobody: breach: error_ratio 18.9% &gt; 1% for 3s" in text
+    assert "Step limited broke: error_ratio 18.9% &gt; 1% for 3s; users are taken back to nobody" in text
     assert re.search(r"Fault → decision\s+3\.9 s", text)
     assert re.search(r"Decision → verified off\s+0\.4 s", text)
     assert re.search(r"Most users\s+900\s+now 0", text)

@@ -1,6 +1,6 @@
 """Gathers a record: the rollout from Kubernetes, its indicators over time from Prometheus."""
 
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -48,7 +48,7 @@ async def collect(
     """
     path = f"/apis/{API_VERSION}/namespaces/{namespace}/{PilotRollout.plural}/{name}"
     rollout = PilotRollout.model_validate(await kube.get(path))
-    since, until = period_of(rollout, now)
+    since, until = period_of(rollout, now, marks)
     templates = await _read_templates(kube) if any(i.template_ref for i in rollout.spec.indicators) else {}
     span = (until - since).total_seconds()
     try:
@@ -69,12 +69,16 @@ async def collect(
     )
 
 
-def period_of(rollout: PilotRollout, now: datetime) -> tuple[datetime, datetime]:
-    """What the charts show: from shortly before the first decision to shortly after the last one, or to now."""
+def period_of(rollout: PilotRollout, now: datetime, marks: Sequence[Mark] = ()) -> tuple[datetime, datetime]:
+    """What the charts show: from shortly before the first decision to shortly after the last one, or to now.
+
+    What is marked is shown as well.
+    """
     history = rollout.status.history
     created = rollout.metadata.creation_timestamp or now
-    first = history[0].time if history else created
-    last = history[-1].time if history and rollout.status.phase in _ENDED else now
+    times = [*(entry.time for entry in history), *(mark.at for mark in marks)] or [created]
+    first = min(times)
+    last = max(times) if rollout.status.phase in _ENDED else now
     margin = timedelta(seconds=max((last - first).total_seconds() * _MARGIN, _LEAST_MARGIN_SECONDS))
     return first - margin, max(min(last + 2 * margin, now), first)
 

@@ -53,12 +53,13 @@ def draw_indicator(axes: Axes, indicator: IndicatorRecord, feature: Feature, spa
         for times, values in _runs(series):
             axes.plot(span.x_of(times), values, linestyle=style, color=color, linewidth=1.8)
         notes.append((series.values[-1], name, color, "bold"))
-    for bound in _distinct(indicator.bounds):
+    bounds = _near(_distinct(indicator.bounds), indicator)
+    for bound in bounds:
         color = _BOUND_COLORS.get(bound.role, palette.MUTED)
         axes.axhline(bound.value, color=color, linewidth=1.1, linestyle=(0, (1, 2.2)), zorder=1)
         notes.append((bound.value, _short(bound.label), color, "normal"))
-    _limit(axes, indicator)
-    _label_values(axes, indicator)
+    _limit(axes, indicator, bounds)
+    _label_values(axes, indicator, bounds)
     _place(axes, notes)
 
 
@@ -90,12 +91,25 @@ def _short(label: str) -> str:
     return label if len(label) <= _LONGEST_LABEL else label[: _LONGEST_LABEL - 1] + "…"
 
 
-def _limit(axes: Axes, indicator: IndicatorRecord) -> None:
-    values = [v for _, series in indicator.by_variant for v in series.values] + [b.value for b in indicator.bounds]
+def _values(indicator: IndicatorRecord) -> list[float]:
+    return [value for _, series in indicator.by_variant for value in series.values]
+
+
+def _near(bounds: Sequence[Bound], indicator: IndicatorRecord) -> list[Bound]:
+    """Those among the values, and the next one above and below: one far away would press the lines flat."""
+    values = _values(indicator)
+    low, high = min(values), max(values)
+    above = min((bound.value for bound in bounds if bound.value > high), default=high)
+    below = max((bound.value for bound in bounds if bound.value < low), default=low)
+    return [bound for bound in bounds if below <= bound.value <= above]
+
+
+def _limit(axes: Axes, indicator: IndicatorRecord, bounds: Sequence[Bound]) -> None:
+    values = _values(indicator) + [bound.value for bound in bounds]
     low, high = min(values), max(values)
     room = (high - low) * 0.12 or abs(high) * 0.1 or 1.0
     floor = 0.0 if indicator.unit != "score" and low >= 0 else low - room
-    highest = max((bound.value for bound in indicator.bounds), default=0.0)
+    highest = max((bound.value for bound in bounds), default=0.0)
     if floor == 0 and 0 < highest * _FLATTENED < high:
         axes.set_yscale("function", functions=(_root, np.square))
     axes.set_ylim(floor, high + room)
@@ -105,10 +119,10 @@ def _root(values: Any) -> Any:
     return np.sqrt(np.maximum(values, 0.0))
 
 
-def _label_values(axes: Axes, indicator: IndicatorRecord) -> None:
+def _label_values(axes: Axes, indicator: IndicatorRecord, bounds: Sequence[Bound]) -> None:
     low, high = axes.get_ylim()
     if axes.get_yscale() == "function":
-        highest = max(bound.value for bound in indicator.bounds)
+        highest = max(bound.value for bound in bounds)
         ticks = [0.0, highest, max(highest * 5, _round_down(high))]
     else:
         axes.locator_params(axis="y", nbins=3)

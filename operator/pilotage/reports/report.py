@@ -108,11 +108,9 @@ def _sentence(record: RolloutRecord) -> str:
     if status.phase == "Completed":
         return f"The feature reached everybody in {len(steps)} steps; every step was proven before the next."
     if status.rollback is not None:
-        where = f"step {status.rollback.to_step}" if status.rollback.to_step else "nobody"
-        evidence = next(
-            (e.message for e in reversed(status.history) if e.action == "RollBack"), status.rollback.message
-        )
-        return f"Taken back from step {status.rollback.from_step} to {where}: {evidence}"
+        told = [entry.message for entry in status.history if entry.action == "RollBack"]
+        evidence = told[-1] if told else status.rollback.message
+        return f"Step {status.rollback.from_step} broke: {evidence.removeprefix('breach: ')}"
     return status.message
 
 
@@ -126,9 +124,9 @@ def _facts(record: RolloutRecord) -> tuple[Fact, ...]:
             Fact("From first to last decision", write_elapsed(status.history[-1].time - status.history[0].time))
         )
     if (seconds := timeline.fault_to_decision(record)) is not None:
-        facts.append(Fact("Fault → decision", write_elapsed(seconds), "measured by Prometheus, judged by the operator"))
+        facts.append(Fact("Fault → decision", write_elapsed(seconds), "as Prometheus and operator see it"))
     if (seconds := timeline.decision_to_verified(record)) is not None:
-        facts.append(Fact("Decision → verified off", write_elapsed(seconds), "as the flag service serves it"))
+        facts.append(Fact("Decision → verified off", write_elapsed(seconds), "asked of the flag service"))
     return tuple(facts)
 
 
