@@ -1,7 +1,7 @@
 """PilotRollout's spec: one feature's way from nobody to everybody, as a user writes it.
 
-What can be said wrongly is refused by the API server where its schema and CEL can see it; the rest (units, indicators
-in criteria, users compared with percent) is found by `pilotage.rollout.plan` and shown as the condition `Stalled`.
+What can be said wrongly is refused by the API server where its schema and CEL can see it (`rollout_rules`); the rest
+(units, users compared with percent) is found by `pilotage.rollout.plan` and shown as the condition `Stalled`.
 """
 
 from typing import Annotated, Any, ClassVar, Literal
