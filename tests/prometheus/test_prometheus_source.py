@@ -180,11 +180,12 @@ async def test_a_counter_reset_makes_no_errors_and_takes_none_away(shop: Shop, s
     port = shop.exporter.port
     shop.exporter.close()
     shop.start(port)
+    shop.errors.labels("on")
     for _ in range(8):
         serve()
         answered = await ask(source, asked)
         ratio = latest(answered)
-        assert ratio is None or 0.2 < ratio < 0.3, answered
+        assert ratio is None or ratio == pytest.approx(0.25, abs=0.1), answered
         await asyncio.sleep(0.5)
     assert isinstance(answered, Answered)
 
@@ -317,9 +318,9 @@ async def test_a_prometheus_that_hangs_is_unavailable_by_the_deadline_and_answer
             took_again = time.monotonic() - began
         finally:
             own_prometheus.process.resume()
-        timeout = Unavailable("Prometheus did not answer within 1 s", "timeout")
+        timeout = Unavailable("Prometheus did not answer in time", "timeout")
         assert set(answers.values()) | set(again.values()) == {timeout}
-        assert took < 2
+        assert took < 3
         assert took_again < 0.5  # it was not asked again: nobody waits for what is known to hang
         await ask_until(source, questions[7], lambda answer: latest(answer, "") == 7.0, seconds=15)
 

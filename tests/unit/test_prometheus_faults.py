@@ -137,7 +137,7 @@ async def test_a_trickling_answer_is_ended_by_the_deadline(played: Played) -> No
     began = time.monotonic()
     answer = await ask(played, deadline_seconds=0.5)
     done.set()
-    assert answer == Unavailable("Prometheus did not answer within 0.5 s", "timeout")
+    assert answer == Unavailable("Prometheus did not answer in time", "timeout")
     assert time.monotonic() - began < 2
 
 
@@ -161,7 +161,7 @@ async def test_a_query_goes_out_with_its_window_time_deadline_and_token(played: 
     assert (path, range_path) == ("/prefix/api/v1/query", "/prefix/api/v1/query_range")
     assert instant["query"] == "x[90s]"
     assert float(instant["time"]) == NOW.timestamp()
-    assert float(instant["timeout"]) == pytest.approx(7, abs=0.5)
+    assert float(instant["timeout"]) == pytest.approx(7, abs=1)
     assert instant["lookback_delta"] == "180.000"
     assert "lookback_delta" not in ranged  # never longer than Prometheus' own
     assert (float(ranged["start"]), float(ranged["end"])) == (NOW.timestamp() - 60, NOW.timestamp())
@@ -179,19 +179,22 @@ async def test_the_environments_proxy_is_not_used(played: Played, monkeypatch: p
 
 
 async def test_one_slow_query_does_not_stand_for_all(played: Played) -> None:
+    done = threading.Event()
+
     def slow_only_for_y(handler: BaseHTTPRequestHandler) -> None:
         if "query=y" in handler.path:
-            time.sleep(0.4)
+            done.wait(30)
         with suppress(OSError):  # the client may have gone
             send(handler, answered())
 
     played.respond = slow_only_for_y
-    slow = [Question(Measurement(query=f"y{number}"), 90, 0, 15) for number in range(6)]
-    async with PrometheusSource(played.url, deadline_seconds=0.2) as source:
+    slow = [Question(Measurement(query=f"y{number}"), 90, 0, 15) for number in range(4)]
+    async with PrometheusSource(played.url, deadline_seconds=1) as source:
         for question in slow:
             answers = await source.ask([question, QUESTION], NOW)
             assert isinstance(answers[question], Unavailable)
             assert not isinstance(answers[QUESTION], Unavailable)
+        done.set()
 
 
 async def test_queries_are_counted_by_their_result(played: Played) -> None:

@@ -27,6 +27,9 @@ CONNECT_SECONDS = 3
 LARGEST_ANSWER_BYTES = 32 * 1024 * 1024
 """More is no answer to a question about one indicator: its query lacks an aggregation."""
 
+IN_TIME = "Prometheus did not answer in time"
+"""Without the number of seconds left, which differs each time: a text that changes is a status that is written."""
+
 _LONGEST_URL = 2000
 _OK = 200
 _REJECTED = (400, 422)
@@ -145,7 +148,7 @@ class PrometheusClient(PrometheusConnect):
             status, body = self._send(path, parameters, until)
         except (requests.RequestException, OSError) as error:
             if _is_timeout(error):
-                raise QueryError("timeout", f"Prometheus did not answer within {seconds:.2g} s") from error
+                raise QueryError("timeout", IN_TIME) from error
             LOG.warning("Prometheus can't be reached: %s", error)
             raise QueryError("unreachable", "Prometheus can't be reached") from error
         if status != _OK:

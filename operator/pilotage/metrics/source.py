@@ -18,12 +18,15 @@ from typing import Self
 from pilotage.judging.evidence import Answer, Question, Unavailable
 from pilotage.judging.questions import WINDOW
 from pilotage.metrics.breaker import Breaker
-from pilotage.metrics.client import PrometheusClient, QueryError, Reply
+from pilotage.metrics.client import IN_TIME, PrometheusClient, QueryError, Reply
 from pilotage.metrics.fold import fold_query, fold_ratio
 from pilotage.metrics.telemetry import QUERIES, QUERY_SECONDS
 
 DEADLINE_SECONDS = 10.0
 CONCURRENCY = 8
+
+_REQUEST_SHARE = 0.95
+"""Requests end a little before those who wait for them, so that what became of them is known by then."""
 
 _LONGEST_KEPT_SECONDS = 300.0
 _PROMETHEUS_LOOKBACK_SECONDS = 300.0
@@ -93,7 +96,7 @@ class PrometheusSource:
         fetches = {stream: self._fetch(stream, span) for stream, span in wanted.items()}
         if fetches:
             await asyncio.wait([fetch.outcome for fetch in fetches.values()], timeout=self._deadline_seconds)
-        outcomes = {stream: self._outcome(fetch) for stream, fetch in fetches.items()}
+        outcomes = {stream: _outcome(fetch) for stream, fetch in fetches.items()}
         return {question: _answer(question, now.timestamp(), outcomes) for question in questions}
 
     async def close(self) -> None:
@@ -130,7 +133,7 @@ class PrometheusSource:
         if known is not None and known.span_seconds >= span and known.is_shared_at(now):
             return known
         self._fetches = {key: kept for key, kept in self._fetches.items() if kept.is_shared_at(now)}
-        task = asyncio.create_task(self._request(stream, span, now + self._deadline_seconds))
+        task = asyncio.create_task(self._request(stream, span, now + _REQUEST_SHARE * self._deadline_seconds))
         fetch = _Fetch(span, task, now + min(max(stream.step, 1.0), _LONGEST_KEPT_SECONDS))
         self._fetches[stream] = fetch
         return fetch
@@ -149,7 +152,7 @@ class PrometheusSource:
         left = until - started
         if left <= 0:  # it waited for a thread for as long as an answer may take
             QUERIES.labels(result="timeout").inc()
-            return self._timed_out()
+            return QueryError("timeout", IN_TIME)
         try:
             if span == 0:
                 outcome: _Outcome = self._client.instant(
@@ -170,11 +173,9 @@ class PrometheusSource:
         QUERIES.labels(result=_result_of(outcome)).inc()
         return outcome
 
-    def _outcome(self, fetch: _Fetch) -> _Outcome:
-        return fetch.outcome.result() if fetch.outcome.done() else self._timed_out()
 
-    def _timed_out(self) -> QueryError:
-        return QueryError("timeout", f"Prometheus did not answer within {self._deadline_seconds:.2g} s")
+def _outcome(fetch: _Fetch) -> _Outcome:
+    return fetch.outcome.result() if fetch.outcome.done() else QueryError("timeout", IN_TIME)
 
 
 def _streams(question: Question, now: float) -> tuple[_Stream, ...]:
