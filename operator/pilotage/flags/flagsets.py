@@ -57,27 +57,17 @@ class FlagSet:
             self._refused = True
             self._announce()
 
-    async def documents(self) -> AsyncIterator[str]:
-        """The current document as soon as there is one, and then each newer one.
+    async def document_after(self, sent: str | None) -> str:
+        """The current document, as soon as there is one that is another than what was sent last.
 
         Raises:
             NotEnrolledError: the namespace may not be read (any more).
         """
-        sent: str | None = None
-        while True:
-            news = self._news
-            if self._refused:
-                raise NotEnrolledError(self.namespace)
+        while not self._refused:
             if self._document is not None and self._document is not sent:
-                sent = self._document
-                yield sent
-            else:
-                await news.wait()
-
-    @property
-    def is_refused(self) -> bool:
-        """Whether the namespace may not be read."""
-        return self._refused
+                return self._document
+            await self._news.wait()
+        raise NotEnrolledError(self.namespace)
 
     async def _keep_running(self, watch: Watch) -> None:
         """A mistake of ours in one event must not end the watching."""
@@ -124,8 +114,8 @@ class FlagSet:
         self._faults = frozenset(faults)
 
     def _announce(self) -> None:
-        news, self._news = self._news, asyncio.Event()
-        news.set()
+        self._news.set()  # wakes all who wait now; who asks later waits for the next
+        self._news = asyncio.Event()
 
 
 class FlagSets:

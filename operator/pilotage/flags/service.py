@@ -114,14 +114,16 @@ class FlagSyncService(sync_pb2_grpc.FlagSyncServiceServicer):
     ) -> AsyncIterator[sync_pb2.SyncFlagsResponse]:
         """Stream the namespace's document, and each newer one."""
         namespace = await self._admit(request.selector, context)
+        document: str | None = None
         async with self._flag_sets.using(namespace) as flag_set:
             with SUBSCRIBERS.track_inprogress():
-                try:
-                    async for document in flag_set.documents():
-                        PUSHES.inc()
-                        yield sync_pb2.SyncFlagsResponse(flag_configuration=document)
-                except NotEnrolledError:
-                    await _abort_not_enrolled(context, namespace)
+                while True:
+                    try:
+                        document = await flag_set.document_after(document)
+                    except NotEnrolledError:
+                        await _abort_not_enrolled(context, namespace)
+                    PUSHES.inc()
+                    yield sync_pb2.SyncFlagsResponse(flag_configuration=document)
 
     async def FetchAllFlags(  # noqa: N802 - the name is the protocol's
         self, request: sync_pb2.FetchAllFlagsRequest, context: ServicerContext
@@ -131,7 +133,7 @@ class FlagSyncService(sync_pb2_grpc.FlagSyncServiceServicer):
         async with self._flag_sets.using(namespace) as flag_set:
             try:
                 async with asyncio.timeout(FIRST_DOCUMENT_SECONDS):
-                    document = await anext(flag_set.documents())
+                    document = await flag_set.document_after(None)
             except TimeoutError:
                 await _abort(context, grpc.StatusCode.UNAVAILABLE, "the API server can't be asked for the flags yet")
             except NotEnrolledError:
