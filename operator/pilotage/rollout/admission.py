@@ -180,14 +180,14 @@ def _enrol(entry: _Entry, rest: list[User], wanted: int) -> Admission:
 
 
 def _cover(entry: _Entry, rest: list[User], wanted: int) -> Admission:
-    """By share: not one more than planned, by number or by percent; whom it does not cover is kept by the old share."""
+    """By share: exactly as many known users as planned, by number or by percent; whom it does not cover stays in."""
     step, cohort = entry.step, entry.cohort
     stay = {user.key for user in rest if entry.was_granted(user)}
     open_to = [user.key for user in rest if user.key not in stay]
     more = max(0, wanted - len(entry.enrolled) - len(stay))
     exact = share_covering(open_to, more, seed=cohort.seed, generation=cohort.hash_generation)
-    planned = int(step.share * SHARE_TOTAL) if step.share is not None else SHARE_TOTAL
-    share = SHARE_TOTAL if step.share == 1 else min(exact, planned)
+    # All of a cohort means also those whom the directory does not know yet.
+    share = SHARE_TOTAL if step.share == 1 else exact
     inside = sum(user.key in stay or entry.bucket_part(user.key) < share for user in rest)
     return _shared(entry, share, len(entry.enrolled) + inside)
 
