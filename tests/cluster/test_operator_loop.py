@@ -1,0 +1,255 @@
+"""The whole loop: real API server, real Prometheus, real flag service, the chart's rights, and one operator."""
+
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from testbed import Cluster, ProcessGroup, PrometheusServer, wait_until
+from testbed.install import Installed
+from tests.cluster.replicas import Replica, start_flag_service, start_operator
+from tests.cluster.traffic import Traffic, serve_traffic
+
+INDICATOR = {
+    "name": "error_ratio",
+    "errors": 'sum by (variant) (increase(app_errors_total{job="loop"}[$window]))',
+    "total": 'sum by (variant) (increase(app_requests_total{job="loop"}[$window]))',
+    "window": "5s",
+}
+
+
+@pytest.fixture(scope="module")
+def traffic(prometheus: PrometheusServer) -> Iterator[Traffic]:
+    with serve_traffic() as traffic:
+        prometheus.set_targets("loop", [traffic.address])
+        prometheus.wait_for_target("loop")
+        yield traffic
+        prometheus.remove_targets("loop")
+
+
+@pytest.fixture(scope="module")
+def operator(installed: Installed, prometheus: PrometheusServer) -> Iterator[Replica]:
+    """Give an operator that leads, with a flag service that it asks; both have the chart's rights only."""
+    with ProcessGroup(prefix="pilotage-loop-") as group:
+        token = group.directory / "token"
+        token.write_text(installed.flag_service_token())
+        replica = start_operator(
+            group,
+            "operator",
+            kubeconfig=installed.operator_kubeconfig,
+            prometheus=prometheus.url,
+            arguments=(
+                f"--flag-service={start_flag_service(group, installed)}",
+                f"--flag-service-token-file={token}",
+                f"--lease-namespace={installed.namespace}",
+            ),
+        )
+        wait_until(lambda: replica.is_ready() and replica.leads(), "the operator to lead")
+        yield replica
+        assert not [line for line in replica.lines() if "exc_info" in line], "the operator has raised"
+
+
+class Rollouts:
+    """The rollouts of one namespace."""
+
+    def __init__(self, cluster: Cluster, namespace: str) -> None:
+        self.cluster = cluster
+        self.namespace = namespace
+
+    def apply(self, *names: str, **spec: Any) -> None:
+        """Create or change rollouts; each has a flag of its own name."""
+        said = {"interval": "1s", **spec}
+        self.cluster.apply(
+            *(
+                {
+                    "apiVersion": "pilotage.dev/v1alpha1",
+                    "kind": "PilotRollout",
+                    "metadata": {"name": name, "namespace": self.namespace},
+                    "spec": {"feature": {"flag": name}, **said},
+                }
+                for name in names
+            )
+        )
+
+    def get(self, name: str) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self._kubectl("get", "pilot", name, "-o", "json"))
+        return found
+
+    def status(self, name: str) -> dict[str, Any]:
+        status: dict[str, Any] = self.get(name).get("status", {})
+        return status
+
+    def wait_for(self, name: str, *, phase: str, seconds: float = 30.0) -> dict[str, Any]:
+        wait_until(lambda: self.status(name).get("phase") == phase, f"{name} to be {phase}", seconds=seconds)
+        return self.status(name)
+
+    def actions(self, name: str) -> list[str]:
+        return [entry["action"] for entry in self.status(name)["history"]]
+
+    def events(self, name: str) -> list[tuple[str, str]]:
+        found = json.loads(self._kubectl("get", "events", "-o", "json"))["items"]
+        found = [event for event in found if event["involvedObject"]["name"] == name]
+        return [(event["type"], event["reason"]) for event in sorted(found, key=lambda each: each["eventTime"])]
+
+    def flag(self, name: str) -> dict[str, Any]:
+        found = json.loads(self._kubectl("get", "configmap", "pilot-flags", "-o", "json"))
+        definition: dict[str, Any] = json.loads(found["data"][f"{name}.json"])
+        return definition
+
+    def delete(self, name: str, *arguments: str) -> None:
+        self._kubectl("delete", "pilot", name, *arguments)
+
+    def _kubectl(self, *arguments: str) -> str:
+        return self.cluster.kubectl(*arguments, "-n", self.namespace)
+
+
+@pytest.fixture
+def rollouts(cluster: Cluster, enrolled: str, operator: Replica) -> Iterator[Rollouts]:  # noqa: ARG001 - it must run
+    made = Rollouts(cluster, enrolled)
+    yield made
+    cluster.kubectl("delete", "pilots", "--all", "-n", enrolled, "--timeout=30s")
+
+
+def test_a_healthy_rollout_goes_step_by_step_to_everybody(rollouts: Rollouts, traffic: Traffic) -> None:
+    traffic.fail(0.0)
+    rollouts.apply(
+        "healthy",
+        indicators=[INDICATOR],
+        rollback=["error_ratio > 10% for 3s"],
+        go=["error_ratio < 1%"],
+        steps=[
+            {"name": "few", "percent": 10, "hold": "2s"},
+            {"name": "many", "percent": 50, "hold": "2s"},
+            {"name": "all", "percent": 100, "hold": "1s"},
+        ],
+    )
+    rollouts.cluster.kubectl(
+        *("wait", "pilot/healthy", "-n", rollouts.namespace, "--for=condition=Completed", "--timeout=60s")
+    )
+    actions = [action for action in rollouts.actions("healthy") if action not in ("Hold", "Resume")]
+    assert actions == ["Start", "Advance", "Advance", "Complete"]
+    status = rollouts.status("healthy")
+    assert status["delivery"]["verifiedRevision"] == status["delivery"]["revision"] == 3
+    assert rollouts.flag("healthy")["metadata"]["pilotage.exposure"] == "full"
+    assert len(rollouts.events("healthy")) == len(status["history"])
+    assert {kind for kind, _ in rollouts.events("healthy")} == {"Normal"}
+
+
+def test_a_step_that_breaks_is_taken_back_within_seconds(
+    rollouts: Rollouts, traffic: Traffic, operator: Replica
+) -> None:
+    traffic.fail(0.0)
+    rollouts.apply(
+        "broken",
+        indicators=[INDICATOR],
+        rollback=["error_ratio > 10% for 3s"],
+        steps=[{"name": "few", "percent": 10, "hold": "2s"}, {"name": "many", "percent": 50, "hold": "1h"}],
+    )
+    wait_until(lambda: rollouts.status("broken")["step"].get("verifiedTime"), "the first step to be in force")
+    wait_until(lambda: rollouts.status("broken")["step"]["name"] == "many", "the second step", seconds=40)
+    kills = operator.metric("pilotage_kill_seconds_count")
+    traffic.fail(0.5)
+    failed_at = time.monotonic()
+    status = rollouts.wait_for("broken", phase="RolledBack", seconds=30)
+    print(f"from the first error to verified off: {time.monotonic() - failed_at:.1f} s")
+    assert rollouts.flag("broken")["metadata"]["pilotage.exposure"] == "off"
+    assert rollouts.actions("broken")[-2:] == ["RollBack", "RolledBack"]
+    assert status["rollback"]["fromStep"] == "many"
+    assert operator.metric("pilotage_kill_seconds_count") == kills + 1
+    seconds = operator.metric("pilotage_kill_seconds_sum") / operator.metric("pilotage_kill_seconds_count")
+    print(f"from the decision to verified off: {seconds:.3f} s on average")
+    assert seconds < 2.0
+    assert ("Warning", "Breach") in rollouts.events("broken")
+    traffic.fail(0.0)
+
+
+def test_every_write_of_status_says_something_new(rollouts: Rollouts, operator: Replica) -> None:
+    before = operator.requests()
+    rollouts.apply("quiet", steps=[{"name": "few", "percent": 10, "hold": "3s"}, {"name": "all", "percent": 100}])
+    rollouts.wait_for("quiet", phase="Completed")
+    spent = operator.requests() - before
+    # Start, verified, Advance, verified and Complete; the finalizer; two flags.
+    assert spent["PATCH"] <= 9, spent
+    entries = len(rollouts.status("quiet")["history"])
+    assert len(rollouts.events("quiet")) == entries == 3
+
+
+def test_at_rest_no_call_goes_to_the_api_server(rollouts: Rollouts, operator: Replica) -> None:
+    names = [f"rest-{number}" for number in range(50)]
+    began_at = time.monotonic()
+    rollouts.apply(*names, steps=[{"name": "all", "percent": 100}])
+    rollouts.cluster.kubectl(
+        *("wait", "pilots", "--all", "-n", rollouts.namespace, "--for=condition=Completed", "--timeout=60s"),
+        seconds=90,
+    )
+    print(f"50 rollouts completed in {time.monotonic() - began_at:.1f} s")
+    time.sleep(1.5)
+    before = operator.requests()
+    time.sleep(5)
+    spent = operator.requests() - before
+    assert spent.keys() == {"PUT"}, f"besides the Lease: {spent}"
+    assert spent["PUT"] <= 7
+
+
+def test_a_restart_in_the_middle_of_a_step_changes_nothing(rollouts: Rollouts, operator: Replica) -> None:
+    rollouts.apply("steady", steps=[{"name": "few", "percent": 10, "hold": "1h"}])
+    wait_until(lambda: rollouts.status("steady")["step"].get("verifiedTime"), "the step to be in force")
+    wait_until(lambda: rollouts.events("steady"), "the Event")
+    before, events, flag = rollouts.get("steady"), rollouts.events("steady"), rollouts.flag("steady")
+    operator.process.kill()
+    operator.process.start()
+    wait_until(lambda: operator.is_ready() and operator.leads(), "the operator to lead again", seconds=30)
+    time.sleep(3)
+    after = rollouts.get("steady")
+    assert after["metadata"]["resourceVersion"] == before["metadata"]["resourceVersion"]
+    assert after["status"] == before["status"]
+    assert rollouts.events("steady") == events
+    assert rollouts.flag("steady") == flag
+
+
+def test_a_spec_that_means_nothing_is_stalled_within_a_second_and_disturbs_nobody(rollouts: Rollouts) -> None:
+    began_at = time.monotonic()
+    rollouts.apply(
+        "confused",
+        indicators=[{"name": "p95", "query": "vector(1)", "unit": "seconds"}],
+        rollback=["p95 > 3%"],
+        steps=[{"name": "all", "percent": 100}],
+    )
+    applied_in = time.monotonic() - began_at
+    rollouts.cluster.kubectl(
+        *("wait", "pilot/confused", "-n", rollouts.namespace, "--for=condition=Stalled", "--timeout=10s")
+    )
+    print(f"applied in {applied_in:.2f} s, seen Stalled {time.monotonic() - began_at - applied_in:.2f} s later")
+    found = rollouts.get("confused")
+    [stalled] = [each for each in found["status"]["conditions"] if each["type"] == "Stalled"]
+    assert "spec.rollback[0]" in stalled["message"]
+    assert stalled["lastTransitionTime"] < _later(found["metadata"]["creationTimestamp"], seconds=2)
+    rollouts.apply("clear", steps=[{"name": "all", "percent": 100}])
+    rollouts.wait_for("clear", phase="Completed", seconds=10)
+
+
+def _later(moment: str, *, seconds: int) -> str:
+    """A moment with whole seconds, later; as text it compares like the moments of status."""
+    parsed = time.strptime(moment, "%Y-%m-%dT%H:%M:%SZ")
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.mktime((*parsed[:8], 0)) - time.timezone + seconds))
+
+
+def test_deletion_leaves_the_stated_final_state_before_the_finalizer_goes(rollouts: Rollouts) -> None:
+    rollouts.apply("leaving", steps=[{"name": "few", "percent": 10, "hold": "1h"}])
+    rollouts.apply("staying", steps=[{"name": "few", "percent": 10, "hold": "1h"}], onDelete={"exposure": "keep"})
+    for name in ("leaving", "staying"):
+        wait_until(lambda name=name: rollouts.status(name)["step"].get("verifiedTime"), "the step to be in force")  # type: ignore[misc]
+        assert rollouts.get(name)["metadata"]["finalizers"] == ["pilotage.dev/exposure"]
+        rollouts.delete(name, "--timeout=20s")
+    assert rollouts.flag("leaving")["metadata"]["pilotage.exposure"] == "off"
+    assert rollouts.flag("staying")["metadata"]["pilotage.exposure"] == "percent"
+
+
+def test_drift_is_mended(rollouts: Rollouts) -> None:
+    rollouts.apply("drifting", steps=[{"name": "few", "percent": 10, "hold": "1h"}])
+    wait_until(lambda: rollouts.status("drifting")["step"].get("verifiedTime"), "the step to be in force")
+    right = rollouts.flag("drifting")
+    rollouts.cluster.kubectl("delete", "configmap", "pilot-flags", "-n", rollouts.namespace)
+    wait_until(lambda: rollouts.flag("drifting") == right, "the flag to be back", seconds=15)
