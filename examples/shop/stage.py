@@ -199,7 +199,9 @@ def _write_secret(path: Path, text: str) -> Path:
 
 
 def _python(stage: Stage, name: str, module: str, arguments: Sequence[str]) -> None:
-    stage.processes.start(name, [sys.executable, "-m", module, *arguments], env={"PYTHONPATH": str(ROOT)})
+    # Temporary files of a part (certificates of its Kubernetes client) go with it, however it ends.
+    env = {"PYTHONPATH": str(ROOT), "TMPDIR": str(stage.processes.directory)}
+    stage.processes.start(name, [sys.executable, "-m", module, *arguments], env=env)
 
 
 def _wait_for(stage: Stage, name: str, port: int) -> None:
