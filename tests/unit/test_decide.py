@@ -271,3 +271,6 @@ def test_an_edited_exclusion_takes_effect_at_once(at_some: Pilot) -> None:
     assert before is not None
     assert after is not None
     assert (after.deny, after.revision) == ((someone,), before.revision + 1)
+    delivery = at_some.rollout.status.delivery
+    assert delivery is not None
+    assert delivery.direction == "back", "somebody loses the feature: no other writer may keep that from happening"

@@ -191,7 +191,7 @@ class Effects:
 
 def takes_back(status: PilotRolloutStatus, want: Exposure) -> bool:
     """Whether an exposure is a way back: it must come about whoever else writes there."""
-    return want.kind == "off" or status.throttled or status.phase in ("RollingBack", "RolledBack")
+    return want.kind == "off" or (status.delivery is not None and status.delivery.direction == "back")
 
 
 def place_of(rollout: PilotRollout) -> Place:

@@ -132,6 +132,8 @@ class DeliveryStatus(Model):
     """revision of the decided exposure; one more with each change."""
     verified_revision: Count = 0
     """verifiedRevision is the last revision that was seen in force at the flag service."""
+    direction: Literal["forward", "back"] = "forward"
+    """direction of this revision; one that takes users back is written by force, whoever else writes there."""
     message: Message = ""
     """message says what keeps it from being in force."""
 

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from pilotage.resources.rollout import PilotRollout
 from pilotage.resources.status import (
     HISTORY_LIMIT,
+    Action,
     DeliveryStatus,
     Finding,
     HistoryEntry,
@@ -27,6 +28,8 @@ REFRESH = timedelta(minutes=5)
 """Values in status are renewed when a verdict changes, else so seldom: status is no time series."""
 
 _EVIDENCE_LIMIT = 16
+
+_TAKE_BACK: tuple[Action, ...] = ("RollBack", "Throttle", "Restart", "Release")
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +139,7 @@ def _carry_out(at: Situation, move: Move, rollout: PilotRollout) -> PilotRollout
             "judged_time": judged_at,
         }
     )
-    status = _with_revision(status, old, excluded=_digest(at.spec.audience.exclude))
+    status = _with_revision(status, old, move.action, excluded=_digest(at.spec.audience.exclude))
     if move.action:
         status = status.model_copy(update={"history": _recorded(at, move, status)})
     return status.model_copy(
@@ -147,17 +150,24 @@ def _carry_out(at: Situation, move: Move, rollout: PilotRollout) -> PilotRollout
     )
 
 
-def _with_revision(status: PilotRolloutStatus, old: PilotRolloutStatus, *, excluded: str) -> PilotRolloutStatus:
+def _with_revision(
+    status: PilotRolloutStatus, old: PilotRolloutStatus, action: Action | None, *, excluded: str
+) -> PilotRolloutStatus:
     """One revision more where delivery has something new to bring about."""
     if status.cohort is None:
         return status
-    same = (status.exposure or NOBODY) == (old.exposure or NOBODY) and status.cohort.excluded == excluded
-    if same:
+    edited = status.cohort.excluded != excluded
+    if (status.exposure or NOBODY) == (old.exposure or NOBODY) and not edited:
         return status
     delivery = old.delivery or DeliveryStatus()
+    update = {
+        "revision": delivery.revision + 1,
+        "direction": "back" if action in _TAKE_BACK or (edited and old.cohort) else "forward",
+        "message": "",
+    }
     return status.model_copy(
         update={
-            "delivery": delivery.model_copy(update={"revision": delivery.revision + 1, "message": ""}),
+            "delivery": delivery.model_copy(update=update),
             "cohort": status.cohort.model_copy(update={"excluded": excluded}),
         }
     )
