@@ -10,10 +10,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from testbed import Cluster, PrometheusServer, SetupError, open_cluster, start_prometheus
 from testbed.binaries import provide
 from testbed.providers import choose
+
+# A deadline for each example measures how busy the machine is, not the code.
+settings.register_profile("pilotage", deadline=None)
+settings.load_profile("pilotage")
 
 # Garbage collection and the deletion of namespaces are the controller-manager's work; pods are nobody's here.
 COMPONENTS = ("etcd", "kube-apiserver", "kube-controller-manager")
