@@ -33,7 +33,7 @@ class Measure(Model):
     make a ratio."""
     window: Window | None = None
     """window that `$window` stands for, unless an objective or a criterion names its own. It must hold at least two
-    scrapes. 1m if nothing is said."""
+    scrapes. 1m if nothing is said, or two intervals where that is longer."""
     variant_label: Annotated[str, StringConstraints(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$", max_length=63)] = "variant"
     """variantLabel is the label that tells treatment from control, where the answer has one."""
 

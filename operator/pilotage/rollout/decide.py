@@ -127,7 +127,8 @@ def _notice(status: PilotRolloutStatus, seen: Seen, now: datetime) -> PilotRollo
 
 def _carry_out(at: Situation, move: Move, rollout: PilotRollout) -> PilotRolloutStatus:
     old = at.status
-    criteria, judged_at = _keep_findings(old, at.seen.findings, at.now, changed=move.action is not None)
+    findings = tuple(found for _, found in at.judged) if at.seen.findings else ()
+    criteria, judged_at = _keep_findings(old, findings, at.now, changed=move.action is not None)
     status = old.model_copy(
         update={
             **move.update,
