@@ -29,6 +29,7 @@ def test_the_command_line_takes_the_arguments(rendered: Rendered, component: str
     parsed = _parser().parse_args(container(rendered, component)["args"])
     listening = {port["name"]: port["containerPort"] for port in container(rendered, component)["ports"]}
     assert (parsed.http_host, parsed.http_port) == ("0.0.0.0", listening["http"])
+    assert parsed.log_level in ("info", "debug")
     if component == "flags":
         assert (parsed.host, parsed.port) == ("0.0.0.0", listening["grpc"])
 
