@@ -40,7 +40,7 @@ def test_the_definitions_can_be_left_out_and_can_go_with_the_release(helm: Path)
 
 def test_the_manifests_for_people_without_helm_are_current(helm: Path) -> None:
     for path, text in manifests(helm).items():
-        assert path.read_text() == text, f"{path.name} is old: run `make generate`"
+        assert path.read_text() == text, f"{path.name} is old: run `python -m testbed.chart`"
 
 
 def test_services_budgets_and_policies_find_the_pods_that_they_are_for(rendered: Rendered) -> None:
