@@ -24,6 +24,8 @@ _COMPLETED_SECONDS = 110.0
 _LIMITED_SECONDS = 40.0
 _TAKEN_BACK_SECONDS = 35.0
 _ROUND_SECONDS = 16.0
+_LAST_SCRAPE_SECONDS = 1.5
+"""So that Prometheus knows the end of the story too."""
 
 
 class StoryError(Exception):
@@ -91,6 +93,7 @@ class Teller:
         self.screen.say(text, "bold red")
         sight = await self._follow(CHECKOUT, _is_back, _TAKEN_BACK_SECONDS, strict=False)
         everybody_at = datetime.now(UTC)
+        await asyncio.sleep(_LAST_SCRAPE_SECONDS)
         self.chapters[CHECKOUT].end_taken_back(sight, steps=STEPS_BEFORE_FAULT, fault_at=fault_at)
         self._raise_problems()
         return _measure(sight, fault_at, everybody_at, users)

@@ -50,7 +50,7 @@ class Row:
 
 def describe(entry: HistoryEntry, inside: int) -> str:
     """One decision in a line, with how many clients had the treatment by then."""
-    return f"{entry.action:<11}{entry.admitted:<20} {f'({inside:,} saw it so far)':<24} {entry.message}"
+    return f"{entry.action:<11}{entry.admitted:<20} {f'({inside:,} have it)':<17} {entry.message}"
 
 
 class Screen:
@@ -113,6 +113,15 @@ class LiveScreen(Screen):
         """Tell one thing."""
         self._log.append(Text.assemble((f"{self.seconds:6.1f} s  ", "dim"), (text, style)))
 
+    @contextmanager
+    def step(self, what: str) -> Iterator[None]:
+        """Tell what is being started; how long it took is added to the line."""
+        began_at = time.monotonic()
+        self.say(f"{what} ...", "dim")
+        line = len(self._log) - 1
+        yield
+        self._log[line].append(f" {time.monotonic() - began_at:.1f} s")
+
     def chapter(self, title: str) -> None:
         """Begin a part of the story."""
         self.say(title, "bold underline")
@@ -122,7 +131,7 @@ class LiveScreen(Screen):
         style = _ACTION_STYLES.get(entry.action, "")
         line = Text.assemble((f"{self.seconds:6.1f} s  ", "dim"), (f"{feature:<19}", "cyan"))
         line.append(f"{entry.action:<11}", style or "bold").append(f"{entry.admitted:<19} ")
-        line.append(f"{f'{inside:,} saw it':<14} ", "dim")
+        line.append(f"{f'{inside:,} have it':<14} ", "dim")
         self._log.append(line.append(entry.message, style or "dim"))
 
     def show(self, row: Row) -> None:
@@ -161,7 +170,7 @@ class LiveScreen(Screen):
         table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), border_style="dim", header_style="bold")
         for title in ("feature", "phase", "step"):
             table.add_column(title, no_wrap=True, vertical="bottom")
-        for title in ("users\nadmitted", "users who\nsaw it", "errors\ncontrol", "errors\ntreatment"):
+        for title in ("users\nadmitted", "users who\nhave it", "errors\ncontrol", "errors\ntreatment"):
             table.add_column(title, justify="right", no_wrap=True)
         table.add_column("verdict", no_wrap=True)
         table.add_column("next event", min_width=16)

@@ -58,9 +58,7 @@ def test_elsewhere_than_on_a_terminal_each_decision_is_a_plain_line(capsys: pyte
     with screen.step("the shop"):
         pass
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].endswith(
-        "s  checkout: RollBack   nobody               (873 saw it so far)      error_ratio is 18.7%"
-    )
+    assert lines[0].endswith("s  checkout: RollBack   nobody               (873 have it)     error_ratio is 18.7%")
     assert [line.split("s  ", 1)[1] for line in lines[1:]] == ["the shop ...", "the shop: 0.0 s"]
 
 

@@ -40,7 +40,7 @@ async def collect(
         namespace: of the rollout.
         name: of the rollout.
         now: the charts end here at the latest; they end soon after the last decision of a rollout that has ended.
-        seen_query: PromQL that counts the users who really have the treatment, where something does.
+        seen_query: PromQL that counts the users who had the treatment when they came last, where something does.
         marks: what else to show.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The chart of who was in: admitted users as steps, users who really saw it as a line, decisions as numbered marks."""
+"""The chart of who was in: admitted users as steps, users who had it at their last visit as a line, decisions as numbered marks."""
 
 import math
 from collections.abc import Sequence
@@ -107,7 +107,7 @@ def _explain(axes: Axes, scale: _Scale, admitted: int, seen: float | None) -> No
     up = 1 if upper >= lower else -1
     note_right(axes, upper, "admitted", palette.MUTED, shift=up * apart)
     if seen is not None:
-        note_right(axes, lower, "really saw it", palette.TREATMENT, weight="bold", shift=-up * apart)
+        note_right(axes, lower, "had it at last visit", palette.TREATMENT, weight="bold", shift=-up * apart)
 
 
 def mark_decisions(panels: Sequence[Axes], entries: Sequence[HistoryEntry], span: Span) -> None:

@@ -65,7 +65,7 @@ class RolloutRecord:
         since: where the charts begin.
         until: where the charts end.
         indicators: in the order of the spec.
-        seen: users who really had the treatment, where something counts them.
+        seen: users who had the treatment when they came last, where something counts them.
         marks: what happened around it.
     """
 
