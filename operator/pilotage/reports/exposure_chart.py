@@ -1,4 +1,4 @@
-"""The chart of who was in: admitted users as steps, users who had it at their last visit as a line, decisions as numbered marks."""
+"""The chart of who was in: admitted users as steps, users who had it when they came last, and marks of decisions."""
 
 import math
 from collections.abc import Sequence
