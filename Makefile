@@ -5,7 +5,7 @@ READY := .venv/.ready
 LOCK := .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-unit lint generate cluster lock clean
+.PHONY: help demo test test-unit lint generate bench cluster lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,8 +27,13 @@ lint: $(READY) ## check format, style, types, import layers, and that generated 
 	.venv/bin/lint-imports
 	$(PYTHON) -m pilotage.resources.generate --check
 
-generate: $(READY) ## write the CRDs and the reference of the resources from the models
+generate: $(READY) ## write the CRDs, the reference and the manifests from the models and the chart
 	@$(PYTHON) -m pilotage.resources.generate
+	@$(PYTHON) -m testbed.chart
+	@$(PYTHON) -m testbed.chart
+
+bench: $(READY) ## print what things cost on this machine
+	@$(PYTHON) -m bench.deciding
 
 cluster: $(READY) ## start a cluster, print how to use it, and keep it until Ctrl-C
 	@$(PYTHON) -m testbed cluster

@@ -122,9 +122,3 @@ def test_the_largest_rollout_is_still_told_what_is_wrong(cluster: Cluster) -> No
     wanted["spec"]["steps"][-1]["cohorts"] = ["vips"]
     said = refusal(cluster, "default", wanted, "--server-side", "--dry-run=server")
     assert told(said, "spec.steps", "cohort vips is not defined: add it to audience.cohorts"), said[:2000]
-
-
-def test_the_examples_apply(cluster: Cluster) -> None:
-    examples = Path(__file__).parents[2] / "examples"
-    for folder in ("roadmap", "semantic-search"):
-        cluster.kubectl("apply", "--namespace=default", "--dry-run=server", "-f", str(examples / folder))
