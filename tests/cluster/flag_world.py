@@ -9,7 +9,6 @@ import json
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
-from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,6 +17,7 @@ import grpc
 from openfeature.contrib.provider.flagd import FlagdProvider
 from openfeature.contrib.provider.flagd.config import ResolverType
 from openfeature.evaluation_context import EvaluationContext
+from openfeature.exception import OpenFeatureError
 from openfeature.flag_evaluation import FlagResolutionDetails
 
 from pilotage.delivery.flags import FlagTarget
@@ -37,11 +37,8 @@ class Background:
         self._thread = threading.Thread(target=self.loop.run_forever, name="flag world", daemon=True)
         self._thread.start()
 
-    def start(self, work: Coroutine[Any, Any, T]) -> "Future[T]":
-        return asyncio.run_coroutine_threadsafe(work, self.loop)
-
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        return self.start(work).result(30)
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(30)
 
     def stop(self) -> None:
         self.loop.call_soon_threadsafe(self.loop.stop)
@@ -57,28 +54,26 @@ class Service:
         self._kube = kube
         self._options = options
         self.port = 0
-        self._running: Future[None] | None = None
+        self._task: asyncio.Task[None] | None = None
         self.start()
 
     def start(self) -> None:
-        listening = threading.Event()
-
-        def ready(port: int) -> None:
-            self.port = port
-            listening.set()
-
-        running = self._background.start(serve(self._kube, port=self.port, ready=ready, **self._options))
-        wait_until(lambda: listening.is_set() or running.done(), "a flag service", every_seconds=0.01)
-        if running.done():
-            running.result()
-        self._running = running
+        self._background.run(self._start())
 
     def stop(self) -> None:
-        if self._running is not None:
-            self._running.cancel()
-            wait_until(self._running.done, "the end of the flag service", every_seconds=0.01)
-            self._background.run(asyncio.sleep(1))  # `cancelled` is said before the server has stopped
-            self._running = None
+        self._background.run(self._stop())
+
+    async def _start(self) -> None:
+        listening = asyncio.get_running_loop().create_future()
+        self._task = asyncio.create_task(serve(self._kube, port=self.port, ready=listening.set_result, **self._options))
+        await asyncio.wait({self._task, listening}, return_when=asyncio.FIRST_COMPLETED)
+        self.port = listening.result() if listening.done() else self._task.result() or 0
+
+    async def _stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait({self._task})
+            self._task = None
 
 
 class World:
@@ -121,18 +116,24 @@ class World:
 class Application:
     """An application's view: the real OpenFeature provider, evaluating in-process."""
 
-    def __init__(self, port: int, namespace: str, *, selector: str | None = None, **options: Any) -> None:
+    def __init__(
+        self, port: int, namespace: str, *, selector: str | None = None, wait_ms: int = 10_000, **options: Any
+    ) -> None:
         self.provider = FlagdProvider(
             host="127.0.0.1",
             port=port,
             resolver_type=ResolverType.IN_PROCESS,
             selector=f"flagSetId={namespace}" if selector is None else selector,
-            deadline_ms=10_000,
+            deadline_ms=wait_ms,
             retry_backoff_max_ms=200,
             stream_deadline_ms=0,
             **options,
         )
-        self.provider.initialize(EvaluationContext())
+        try:
+            self.provider.initialize(EvaluationContext())
+        except OpenFeatureError:
+            self.provider.shutdown()
+            raise
 
     def ask(self, user: str, flag: str = "checkout", **attributes: Any) -> FlagResolutionDetails[bool]:
         return self.provider.resolve_boolean_details(flag, False, EvaluationContext(user, attributes))

@@ -32,10 +32,11 @@ STOP_SECONDS = 0.5
 
 _OPTIONS = (
     ("grpc.so_reuseport", 0),  # a port that is taken is an error, not a share of the traffic
-    # A dead application's stream ends within a minute; a living one may ask as often for the service.
+    # The stream of a dead application ends within a minute.
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 20_000),
-    ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+    # Python's provider pings every millisecond unless it is told otherwise, and would be cut off for it.
+    ("grpc.http2.max_ping_strikes", 0),
     ("grpc.keepalive_permit_without_calls", 1),
 )
 
@@ -91,7 +92,7 @@ async def serve(
     if ready is not None:
         ready(bound)
     try:
-        await server.wait_for_termination()
+        await asyncio.Event().wait()  # for ever; a cancelled wait_for_termination would make stop() fail
     finally:
         await server.stop(STOP_SECONDS)
         await flag_sets.close()
