@@ -26,6 +26,12 @@ class Clock(Protocol):
         ...
 
 
+def is_cancelled() -> bool:
+    """Whether a CancelledError means the current task: gRPC raises it in calls whose channel somebody else closed."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
 class SystemClock:
     """The machine's clock."""
 

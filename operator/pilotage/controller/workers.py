@@ -4,6 +4,7 @@ import asyncio
 import logging
 from typing import Protocol
 
+from pilotage.controller.clock import is_cancelled
 from pilotage.controller.elector import NotLeadingError
 from pilotage.controller.reconcile import fields_of
 from pilotage.controller.schedule import Key
@@ -44,7 +45,7 @@ class Workers:
         """Work until cancelled; then finish the runs that have begun."""
         workers = [asyncio.create_task(self._work(), name=f"worker-{number}") for number in range(self._count)]
         try:
-            await asyncio.gather(*workers)
+            await asyncio.wait(workers, return_when=asyncio.FIRST_COMPLETED)  # gather would cancel them with us
         finally:
             await self._drain()
             for worker in workers:
@@ -77,6 +78,12 @@ class Workers:
         try:
             with RECONCILE_SECONDS.time():
                 await self._runner.run(key)
+        except asyncio.CancelledError:
+            if is_cancelled():
+                raise
+            _LOG.warning("a run was cancelled by something that it called", extra=fields_of(key))
+            FAILURES.labels("bug").inc()
+            self._queue.retry(key)
         except NotLeadingError:
             _LOG.info("stopped: another replica leads", extra=fields_of(key))
         except Exception:  # noqa: BLE001 - a bug in one run must not end the worker
