@@ -29,11 +29,11 @@ _MOST_AT_ONCE = 200
 class Crowd:
     """The users, their visits, and what they saw."""
 
-    def __init__(self, shop_url: str, *, seed: int) -> None:
+    def __init__(self, shop_url: str, *, rate: float, seed: int) -> None:
         self._shop_url = shop_url
         users = [user.key for user in make_users()]
         random.Random(seed).shuffle(users)
-        self._rates = dict.fromkeys(FEATURES, 0.0)
+        self._rates = dict.fromkeys(FEATURES, rate)
         self._turns = {path: cycle(users) for path in FEATURES}
         self._seen = {feature: Seen() for feature in FEATURES.values()}
         self._visits: set[asyncio.Task[None]] = set()
@@ -109,7 +109,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=0.0, help="visits a second on each path (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="seed of the order of visits (default: %(default)s)")
     arguments = parser.parse_args()
-    crowd = Crowd(arguments.shop, seed=arguments.seed)
+    crowd = Crowd(arguments.shop, rate=arguments.rate, seed=arguments.seed)
     web.run_app(crowd.application(), host="127.0.0.1", port=arguments.port, access_log=None, print=None)
 
 

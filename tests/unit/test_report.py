@@ -265,7 +265,15 @@ def test_a_gap_in_the_data_is_a_gap_in_the_line() -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0.42, "0.4 s"), (52, "52 s"), (200, "3 min 20 s"), (3600, "1 h"), (187_200, "2 d 4 h"), (86_400, "1 d")],
+    [
+        (0.045, "45 ms"),
+        (0.42, "0.4 s"),
+        (52, "52 s"),
+        (200, "3 min 20 s"),
+        (3600, "1 h"),
+        (187_200, "2 d 4 h"),
+        (86_400, "1 d"),
+    ],
 )
 def test_lengths_of_time_are_written_in_their_two_largest_units(seconds: float, text: str) -> None:
     assert write_elapsed(timedelta(seconds=seconds)) == text

@@ -59,13 +59,14 @@ class Span:
         return max((self.until - self.since).total_seconds(), 1.0)
 
 
-def make_figure(heights: Sequence[float]) -> tuple[Figure, list[Axes]]:
-    """A figure of panels, one below the other, over one time axis; heights in inches."""
-    total = sum(heights) + 0.75
+def make_figure(heights: Sequence[float], *, head_points: float) -> tuple[Figure, list[Axes]]:
+    """A figure of panels, one below the other, over one time axis; heights in inches, `head_points` above them."""
+    head = head_points / POINTS_PER_INCH + 0.2
+    total = sum(heights) + head + 0.36
     figure = Figure(figsize=(WIDTH_INCHES, total))
     figure.patch.set_alpha(0)
     axes = figure.subplots(len(heights), 1, sharex=True, height_ratios=list(heights), squeeze=False)[:, 0]
-    figure.subplots_adjust(left=_LEFT, right=_RIGHT, top=1 - 0.42 / total, bottom=0.36 / total, hspace=0.42)
+    figure.subplots_adjust(left=_LEFT, right=_RIGHT, top=1 - head / total, bottom=0.36 / total, hspace=0.42)
     return figure, list(axes)
 
 
@@ -98,13 +99,13 @@ def _tick_seconds(length: float) -> float:
     return next((float(step) for step in steps if length / step <= 10), length / 8)  # noqa: PLR2004 - labels that fit
 
 
-def title_panel(axes: Axes, title: str, *, y: float = 1.0) -> None:
-    """Write a panel's title above its upper left corner."""
+def title_panel(axes: Axes, title: str, *, points: float = 8) -> None:
+    """Write a panel's title so many points above its upper edge, where the page's text begins."""
     axes.annotate(
         title,
-        (0, y),
+        (0, 1),
         xycoords="axes fraction",
-        xytext=(-_LEFT * WIDTH_INCHES * POINTS_PER_INCH, 8),
+        xytext=(-_LEFT * WIDTH_INCHES * POINTS_PER_INCH, points),
         textcoords="offset points",
         fontsize=10.5,
         fontweight="bold",

@@ -7,26 +7,22 @@ from matplotlib.axes import Axes
 
 from pilotage.reports import palette
 from pilotage.reports.drawing import POINTS_PER_INCH, Span, dress, note_right, title_panel
+from pilotage.reports.marks import Badge, title_points
 from pilotage.reports.numbers import write_count
 from pilotage.reports.record import RolloutRecord
 from pilotage.reports.timeline import Level, levels
-from pilotage.resources.status import HistoryEntry
 
 HEIGHT_INCHES = 3.6
 _LEAST_TICK_GAP = 0.045
 """Two labels of the vertical axis that are closer than this share of its height would touch."""
 
 _LABEL_GAP_POINTS = 13.0
-_BADGE_GAP = 0.021
-_ROWS = 3
-_BAD = ("RollBack", "RolledBack", "Throttle", "Stall")
-_GOOD = ("Complete",)
 
 
-def draw_exposure(axes: Axes, record: RolloutRecord, span: Span) -> None:
-    """Draw the panel."""
+def draw_exposure(axes: Axes, record: RolloutRecord, span: Span, badges: Sequence[Badge]) -> None:
+    """Draw the panel, and the decisions' numbers above it."""
     dress(axes, span)
-    title_panel(axes, "Users with the feature", y=1.09)
+    title_panel(axes, "Users with the feature", points=title_points(badges))
     found = levels(record)
     if not found:
         _say_unknown(axes)
@@ -108,36 +104,3 @@ def _explain(axes: Axes, scale: _Scale, admitted: int, seen: float | None) -> No
     note_right(axes, upper, "admitted", palette.MUTED, shift=up * apart)
     if seen is not None:
         note_right(axes, lower, "had it at last visit", palette.TREATMENT, weight="bold", shift=-up * apart)
-
-
-def mark_decisions(panels: Sequence[Axes], entries: Sequence[HistoryEntry], span: Span) -> None:
-    """Number the decisions above the first panel, with a line down through all of them."""
-    rows = [-1.0] * _ROWS
-    for entry in entries:
-        x = span.x(entry.time)
-        if not 0 <= x <= span.seconds:
-            continue
-        place = x / span.seconds
-        row = next((r for r in range(_ROWS) if place - rows[r] > _BADGE_GAP), _ROWS - 1)
-        rows[row] = place
-        color = palette.BAD if entry.action in _BAD else palette.GOOD if entry.action in _GOOD else palette.MUTED
-        for axes in panels:
-            axes.axvline(x, color=color, linewidth=0.8, alpha=0.55, zorder=1)
-        _badge(panels[0], x, entry.sequence, color, row)
-
-
-def _badge(axes: Axes, x: float, number: int, color: str, row: int) -> None:
-    axes.annotate(
-        str(number),
-        (x, 1),
-        xycoords=("data", "axes fraction"),
-        xytext=(0, 5 + 14 * row),
-        textcoords="offset points",
-        ha="center",
-        va="bottom",
-        fontsize=8,
-        fontweight="bold",
-        color=palette.PAPER,
-        bbox={"boxstyle": "round,pad=0.28,rounding_size=0.8", "facecolor": color, "edgecolor": "none"},
-        annotation_clip=False,
-    )

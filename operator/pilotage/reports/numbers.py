@@ -26,8 +26,10 @@ def _short(value: float) -> str:
 
 
 def write_elapsed(time: timedelta) -> str:
-    """A length of time in its two largest units: `0.4 s`, `52 s`, `3 min 20 s`, `2 d 4 h`."""
+    """A length of time in its two largest units: `45 ms`, `0.4 s`, `52 s`, `3 min 20 s`, `2 d 4 h`."""
     seconds = time.total_seconds()
+    if 0 < seconds < 0.1:  # noqa: PLR2004 - below, tenths say nothing
+        return f"{seconds * 1000:.0f} ms"
     if seconds < 10:  # noqa: PLR2004 - tenths matter below
         return f"{seconds:.1f} s"
     if seconds < _MINUTE:
