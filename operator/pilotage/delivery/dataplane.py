@@ -67,15 +67,12 @@ class FlagServiceClient:
         request = sync_pb2.FetchAllFlagsRequest(selector=f"flagSetId={namespace}")
         try:
             answer = await stub.FetchAllFlags(request, timeout=ANSWER_SECONDS, metadata=metadata)
-            flags: Mapping[str, Any] = json.loads(answer.flag_configuration)["flags"]
         except grpc.aio.AioRpcError as error:
             if error.code() not in _UNREACHABLE:
                 raise DeliveryError(f"the flag service refuses to answer: {error.details()}") from error
             await self._drop(address)
             return None
-        except (ValueError, KeyError, TypeError) as error:
-            raise DeliveryError("the flag service's answer can't be read: something else listens there") from error
-        return flags
+        return _flags_of(answer.flag_configuration)
 
     async def _metadata(self) -> tuple[tuple[str, str], ...]:
         if self._token_file is None:
@@ -123,3 +120,13 @@ class FlagServiceClient:
         """A new connection reads the authority anew: it may have been renewed."""
         if channel := self._channels.pop(address, None):
             await channel.close()
+
+
+def _flags_of(document: str) -> Mapping[str, Any]:
+    try:
+        flags = json.loads(document)["flags"]
+        if all(isinstance(definition, dict) for definition in flags.values()):
+            return dict(flags)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        pass
+    raise DeliveryError("the flag service's answer can't be read: something else listens there")

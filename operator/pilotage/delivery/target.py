@@ -60,7 +60,11 @@ class Target(Protocol):
     """A way to reach users."""
 
     async def observe(self, place: Place, flag: str) -> Observed:
-        """What is in force now, and who else writes there."""
+        """What is in force now, and who else writes there.
+
+        Raises:
+            DeliveryError: it could not be read.
+        """
         ...
 
     async def apply(self, place: Place, want: Exposure) -> str:
@@ -81,7 +85,11 @@ class Target(Protocol):
         ...
 
     async def verify(self, place: Place, want: Exposure, probes: Sequence[str]) -> Verified:
-        """Ask the data plane whether the exposure is in force for the probe keys."""
+        """Ask the data plane whether the exposure is in force for the probe keys.
+
+        Raises:
+            DeliveryError: it can't be asked: what is in force is not known.
+        """
         ...
 
     async def release(self, place: Place, final: Exposure) -> None:

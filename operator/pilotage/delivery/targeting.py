@@ -54,8 +54,11 @@ def shortfall(served: Mapping[str, Any] | None, want: Exposure, keys: Sequence[s
         return f"the flag {want.flag} is served from a definition that is not Pilotage's: remove it from other sources"
     if revision != want.revision:
         return f"the flag {want.flag} is served at revision {revision}, not {want.revision}"
+    definition = definition_of(want)
+    if served == definition:
+        return ""
     try:
-        evaluator, meant = Evaluator(served), Evaluator(definition_of(want))
+        evaluator, meant = Evaluator(served), Evaluator(definition)
     except DefinitionError:
         return f"the flag {want.flag} is served with a definition that evaluators refuse"
     contexts = [context_of(key, want.bucket_by) for key in (*_ends(want.deny), *_ends(want.enrolled), *keys)]
