@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from testbed import Process, ProcessGroup, wait_until
+from testbed import Process, ProcessGroup, ports, wait_until
 from testbed.install import OPERATOR, Installed
 
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -81,20 +81,16 @@ class Replica:
 
 def start_flag_service(group: ProcessGroup, installed: Installed) -> str:
     """Start the flag service with the rights of its ServiceAccount, and return its address."""
+    port = ports.free_port()
     process = group.start(
         "flags",
         [
             *(sys.executable, "-m", "pilotage", "flags", f"--kubeconfig={installed.flags_kubeconfig}"),
-            *("--port=0", "--http-port=0", f"--operator-service-account={installed.namespace}:{OPERATOR}"),
+            *(f"--port={port}", "--http-port=0", f"--operator-service-account={installed.namespace}:{OPERATOR}"),
         ],
     )
-    replica = Replica(process)
-
-    def port() -> int | None:
-        said = [line for line in replica.lines() if line["message"] == "serving flags"]
-        return int(said[0]["port"]) if said else None
-
-    return f"127.0.0.1:{wait_until(port, 'the flag service to listen', seconds=30)}"
+    wait_until(Replica(process).is_ready, "the flag service to listen")
+    return f"127.0.0.1:{port}"
 
 
 def start_operator(

@@ -3,11 +3,12 @@
 import json
 import time
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
-from testbed import Cluster, ProcessGroup, PrometheusServer, wait_until
+from testbed import Cluster, Process, ProcessGroup, PrometheusServer, wait_until
 from testbed.install import Installed
 from tests.cluster.replicas import Replica, start_flag_service, start_operator
 from tests.cluster.traffic import Traffic, serve_traffic
@@ -30,25 +31,34 @@ def traffic(prometheus: PrometheusServer) -> Iterator[Traffic]:
 
 
 @pytest.fixture(scope="module")
-def operator(installed: Installed, prometheus: PrometheusServer) -> Iterator[Replica]:
-    """Give an operator that leads, with a flag service that it asks; both have the chart's rights only."""
+def processes() -> Iterator[ProcessGroup]:
     with ProcessGroup(prefix="pilotage-loop-") as group:
-        token = group.directory / "token"
-        token.write_text(installed.flag_service_token())
-        replica = start_operator(
-            group,
-            "operator",
-            kubeconfig=installed.operator_kubeconfig,
-            prometheus=prometheus.url,
-            arguments=(
-                f"--flag-service={start_flag_service(group, installed)}",
-                f"--flag-service-token-file={token}",
-                f"--lease-namespace={installed.namespace}",
-            ),
-        )
-        wait_until(lambda: replica.is_ready() and replica.leads(), "the operator to lead")
-        yield replica
-        assert not [line for line in replica.lines() if "exc_info" in line], "the operator has raised"
+        yield group
+
+
+@pytest.fixture
+def flag_service(processes: ProcessGroup, operator: Replica) -> Process:  # noqa: ARG001 - it starts it
+    return processes.processes["flags"]
+
+
+@pytest.fixture(scope="module")
+def operator(processes: ProcessGroup, installed: Installed, prometheus: PrometheusServer) -> Replica:
+    """Give an operator that leads, with a flag service that it asks; both have the chart's rights only."""
+    token = processes.directory / "token"
+    token.write_text(installed.flag_service_token())
+    replica = start_operator(
+        processes,
+        "operator",
+        kubeconfig=installed.operator_kubeconfig,
+        prometheus=prometheus.url,
+        arguments=(
+            f"--flag-service={start_flag_service(processes, installed)}",
+            f"--flag-service-token-file={token}",
+            f"--lease-namespace={installed.namespace}",
+        ),
+    )
+    wait_until(lambda: replica.is_ready() and replica.leads(), "the operator to lead")
+    return replica
 
 
 class Rollouts:
@@ -85,6 +95,9 @@ class Rollouts:
         wait_until(lambda: self.status(name).get("phase") == phase, f"{name} to be {phase}", seconds=seconds)
         return self.status(name)
 
+    def phases(self) -> list[str]:
+        return self._kubectl("get", "pilots", "-o", "jsonpath={.items[*].status.phase}").split()
+
     def actions(self, name: str) -> list[str]:
         return [entry["action"] for entry in self.status(name)["history"]]
 
@@ -106,10 +119,10 @@ class Rollouts:
 
 
 @pytest.fixture
-def rollouts(cluster: Cluster, enrolled: str, operator: Replica) -> Iterator[Rollouts]:  # noqa: ARG001 - it must run
-    made = Rollouts(cluster, enrolled)
-    yield made
+def rollouts(cluster: Cluster, enrolled: str, operator: Replica) -> Iterator[Rollouts]:
+    yield Rollouts(cluster, enrolled)
     cluster.kubectl("delete", "pilots", "--all", "-n", enrolled, "--timeout=30s")
+    assert operator.metric("pilotage_reconcile_failures_total", kind="bug") == 0
 
 
 def test_a_healthy_rollout_goes_step_by_step_to_everybody(rollouts: Rollouts, traffic: Traffic) -> None:
@@ -180,10 +193,7 @@ def test_at_rest_no_call_goes_to_the_api_server(rollouts: Rollouts, operator: Re
     names = [f"rest-{number}" for number in range(50)]
     began_at = time.monotonic()
     rollouts.apply(*names, steps=[{"name": "all", "percent": 100}])
-    rollouts.cluster.kubectl(
-        *("wait", "pilots", "--all", "-n", rollouts.namespace, "--for=condition=Completed", "--timeout=60s"),
-        seconds=90,
-    )
+    wait_until(lambda: rollouts.phases() == ["Completed"] * 50, "all to be completed", seconds=60)
     print(f"50 rollouts completed in {time.monotonic() - began_at:.1f} s")
     time.sleep(1.5)
     before = operator.requests()
@@ -225,15 +235,11 @@ def test_a_spec_that_means_nothing_is_stalled_within_a_second_and_disturbs_nobod
     found = rollouts.get("confused")
     [stalled] = [each for each in found["status"]["conditions"] if each["type"] == "Stalled"]
     assert "spec.rollback[0]" in stalled["message"]
-    assert stalled["lastTransitionTime"] < _later(found["metadata"]["creationTimestamp"], seconds=2)
+    # The creation's time is cut to whole seconds.
+    created_at = datetime.fromisoformat(found["metadata"]["creationTimestamp"])
+    assert datetime.fromisoformat(stalled["lastTransitionTime"]) - created_at < timedelta(seconds=2)
     rollouts.apply("clear", steps=[{"name": "all", "percent": 100}])
     rollouts.wait_for("clear", phase="Completed", seconds=10)
-
-
-def _later(moment: str, *, seconds: int) -> str:
-    """A moment with whole seconds, later; as text it compares like the moments of status."""
-    parsed = time.strptime(moment, "%Y-%m-%dT%H:%M:%SZ")
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.mktime((*parsed[:8], 0)) - time.timezone + seconds))
 
 
 def test_deletion_leaves_the_stated_final_state_before_the_finalizer_goes(rollouts: Rollouts) -> None:
@@ -245,6 +251,24 @@ def test_deletion_leaves_the_stated_final_state_before_the_finalizer_goes(rollou
         rollouts.delete(name, "--timeout=20s")
     assert rollouts.flag("leaving")["metadata"]["pilotage.exposure"] == "off"
     assert rollouts.flag("staying")["metadata"]["pilotage.exposure"] == "percent"
+
+
+def test_without_the_flag_service_no_clock_starts_and_with_it_all_goes_on(
+    rollouts: Rollouts, operator: Replica, flag_service: Process
+) -> None:
+    flag_service.stop()
+    rollouts.apply(
+        *(f"blind-{number}" for number in range(5)),
+        steps=[{"name": "few", "percent": 10}, {"name": "all", "percent": 100}],
+    )
+    wait_until(lambda: rollouts.phases() == ["Progressing"] * 5, "all to be decided")
+    time.sleep(4)
+    status = rollouts.status("blind-0")
+    assert status["delivery"]["message"]
+    assert "verifiedTime" not in status["step"]
+    flag_service.start()
+    wait_until(lambda: rollouts.phases() == ["Completed"] * 5, "all to be completed", seconds=60)
+    assert operator.metric("pilotage_reconcile_failures_total", kind="bug") == 0
 
 
 def test_drift_is_mended(rollouts: Rollouts) -> None:
