@@ -5,7 +5,7 @@ import shutil
 import statistics
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +13,8 @@ from typing import Any
 
 import grpc
 import pytest
+from openfeature.contrib.provider.flagd import FlagdProvider
+from openfeature.evaluation_context import EvaluationContext
 from openfeature.exception import FlagNotFoundError, ProviderNotReadyError
 from openfeature.schemas.protobuf.flagd.sync.v1 import sync_pb2, sync_pb2_grpc
 from prometheus_client import REGISTRY
@@ -298,6 +300,15 @@ def certificate(folder: Path) -> tuple[Path, Path]:
     return chain, key
 
 
+def recipe() -> Callable[..., FlagdProvider]:
+    """The function `flag_provider` of docs/flags.md."""
+    text = (Path(__file__).parents[2] / "docs" / "flags.md").read_text()
+    scope: dict[str, Any] = {}
+    exec(text.split("```python\n")[1].split("```")[0], scope)
+    made: Callable[..., FlagdProvider] = scope["flag_provider"]
+    return made
+
+
 def test_over_tls_the_provider_sends_its_token_and_a_renewed_certificate_is_taken_up(
     installed: Installed, world: World, tmp_path: Path
 ) -> None:
@@ -312,6 +323,12 @@ def test_over_tls_the_provider_sends_its_token_and_a_renewed_certificate_is_take
         asked = FlagServiceClient(f"127.0.0.1:{service.port}", ca_file=chain, token_file=token_file)
         target = world.target(data_plane=asked)
         assert world.run(target.verify(place(world), users(10, 1), USERS[:20])).in_force
+        app_token = tmp_path / "app-token"
+        app_token.write_text(f"{world.token()}\n")
+        documented = recipe()("127.0.0.1", service.port, chain, app_token)
+        documented.initialize(EvaluationContext())
+        assert documented.resolve_boolean_details("checkout", False, EvaluationContext(ORDER[0])).value is True
+        documented.shutdown()
         old = with_token(world.token(), chain)
         certificate(tmp_path)
         with pytest.raises(ProviderNotReadyError):
