@@ -10,6 +10,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from pilotage.judging.evidence import Series
+from pilotage.reports.collect import period_of
 from pilotage.reports.indicator_chart import _runs
 from pilotage.reports.numbers import write_elapsed
 from pilotage.reports.palette import PLACEHOLDERS
@@ -277,3 +278,20 @@ def test_a_gap_in_the_data_is_a_gap_in_the_line() -> None:
 )
 def test_lengths_of_time_are_written_in_their_two_largest_units(seconds: float, text: str) -> None:
     assert write_elapsed(timedelta(seconds=seconds)) == text
+
+
+def test_a_bound_that_is_far_away_does_not_press_the_lines_flat() -> None:
+    bounds = (Bound(0.01, "near", "rollback"), Bound(0.02, "next", "critical"), Bound(0.5, "far away", "critical"))
+    indicator = IndicatorRecord("error_ratio", "ratio", (("on", series(wave(0.003, 0.001))),), bounds)
+    record = RolloutRecord(completed(), at(-2), at(56), (indicator,))
+    texts = texts_of(chart_of(render(Report("x", at(90), (record,)))))
+    assert {"near", "next"} <= set(texts)
+    assert "far away" not in texts
+
+
+def test_the_charts_begin_before_the_first_decision_and_end_after_the_last_one_or_what_is_marked() -> None:
+    ended, running = completed(), rollout("x", History(), phase="Progressing")
+    assert period_of(ended, at(5000)) == (at(-2), at(54))
+    assert period_of(ended, at(51)) == (at(-2), at(51))
+    assert period_of(ended, at(5000), [Mark(at(60), "later")]) == (at(0) - timedelta(seconds=2.4), at(64.8))
+    assert period_of(running, at(10))[1] == at(10)

@@ -33,6 +33,9 @@ _FLATTENED = 6.0
 
 _LONGEST_LABEL = 27
 
+_FAR = 3.0
+"""A bound beyond so many times the next one is far away."""
+
 
 def height_inches(indicator: IndicatorRecord) -> float:
     """How high the indicator's panel is."""
@@ -96,12 +99,12 @@ def _values(indicator: IndicatorRecord) -> list[float]:
 
 
 def _near(bounds: Sequence[Bound], indicator: IndicatorRecord) -> list[Bound]:
-    """Those among the values, and the next one above and below: one far away would press the lines flat."""
+    """Those among the values, and the next ones above and below: one far away would press the lines flat."""
     values = _values(indicator)
     low, high = min(values), max(values)
     above = min((bound.value for bound in bounds if bound.value > high), default=high)
     below = max((bound.value for bound in bounds if bound.value < low), default=low)
-    return [bound for bound in bounds if below <= bound.value <= above]
+    return [bound for bound in bounds if below <= bound.value <= max(above, _FAR * above)]
 
 
 def _limit(axes: Axes, indicator: IndicatorRecord, bounds: Sequence[Bound]) -> None:
