@@ -12,8 +12,9 @@ from openfeature.contrib.provider.flagd import FlagdProvider
 from openfeature.contrib.provider.flagd.config import ResolverType
 
 _DEADLINE_MS = 30_000
-_KEEP_ALIVE_MS = 60_000
-"""The provider's default, 0, means one ping a millisecond: the server would hang up."""
+_KEEP_ALIVE_MS = 30_000
+_NO_DEADLINE = 0
+"""By default the provider ends its stream every 10 minutes and pauses: what is taken back then is taken back late."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,7 @@ def connect(source: FlagSource) -> None:
         channel_credentials=_credentials(source),
         deadline_ms=_DEADLINE_MS,
         keep_alive_time=_KEEP_ALIVE_MS,
+        stream_deadline_ms=_NO_DEADLINE,
         retry_backoff_ms=500,
         retry_backoff_max_ms=1000,
     )
