@@ -81,7 +81,8 @@ def merge(target: dict[str, Any], patch: Mapping[str, Any]) -> None:
         if value is None:
             target.pop(name, None)
         elif isinstance(value, dict):
-            target.setdefault(name, {})
+            if not isinstance(target.get(name), dict):
+                target[name] = {}
             merge(target[name], value)
         else:
             target[name] = value

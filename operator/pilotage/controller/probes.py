@@ -7,6 +7,7 @@ is as ready as it can be.
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -44,8 +45,8 @@ class Probes:
         app = web.Application()
         app.add_routes(
             [
-                web.get("/healthz", lambda _: _answer(self._healthy)),
-                web.get("/readyz", lambda _: _answer(self._ready)),
+                web.get("/healthz", partial(_answer, self._healthy)),
+                web.get("/readyz", partial(_answer, self._ready)),
                 web.get("/metrics", _metrics),
             ]
         )
@@ -62,7 +63,7 @@ class Probes:
                 await self._runner.cleanup()
 
 
-async def _answer(check: Check) -> web.Response:
+async def _answer(check: Check, _: web.Request) -> web.Response:
     wrong = check()
     return web.Response(status=503 if wrong else 200, text=f"{wrong or 'ok'}\n")
 

@@ -1,0 +1,59 @@
+"""The command line: light to ask for help, precise about misuse."""
+
+import subprocess
+import sys
+
+import pytest
+
+from pilotage import __version__
+from pilotage.cli.main import main
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["flags", "--help"], ["report", "--help"]])
+def test_help_is_there(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 0
+    assert "usage: pilotage" in capsys.readouterr().out
+
+
+def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--version"])
+    assert capsys.readouterr().out == f"pilotage {__version__}\n"
+
+
+@pytest.mark.parametrize("arguments", [[], ["fly"], ["run"], ["run", "--prometheus=x", "--workers=many"]])
+def test_misuse_ends_with_two(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    assert "usage:" in capsys.readouterr().err
+
+
+def test_a_report_of_nothing_in_particular_is_misuse(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["report", "shop", "--output=x.html", "--prometheus=http://127.0.0.1:9"]) == 2
+    assert "is not NAMESPACE/NAME" in capsys.readouterr().err
+
+
+def test_help_imports_nothing_heavy() -> None:
+    heavy = "{'kopf', 'kubernetes', 'grpc', 'matplotlib', 'aiohttp', 'pydantic', 'prometheus_api_client'}"
+    code = f"import sys\nfrom pilotage.cli.main import _parser\n_parser()\nprint({heavy} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
+
+
+def test_without_a_cluster_the_operator_says_what_to_give(tmp_path: object) -> None:
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "pilotage", "run", "--prometheus=http://127.0.0.1:9", "--http-port=0"),
+            f"--kubeconfig={tmp_path}/nowhere",
+        ],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "give --kubeconfig, or run in a pod" in done.stderr
+    assert "Traceback" not in done.stderr

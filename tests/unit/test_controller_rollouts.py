@@ -1,0 +1,44 @@
+"""Merge patches of status: small, and exact."""
+
+import copy
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pilotage.controller.rollouts import merge_patch
+from tests.unit.controller_world import merge
+
+VALUES = st.recursive(
+    st.integers(0, 3) | st.sampled_from(["a", ""]),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from("abcd"), inner, max_size=3),
+    max_leaves=8,
+)
+OBJECTS = st.dictionaries(st.sampled_from("abcd"), VALUES, max_size=4)
+
+
+def without_empty(value: Any) -> Any:
+    """A merge patch can't tell an object that is empty from one that is not there, and no status needs it to."""
+    if not isinstance(value, dict):
+        return value
+    kept = {name: without_empty(part) for name, part in value.items()}
+    return {name: part for name, part in kept.items() if part != {}}
+
+
+@given(OBJECTS, OBJECTS)
+def test_the_patch_turns_the_old_into_the_new(old: dict[str, Any], new: dict[str, Any]) -> None:
+    old, new = without_empty(old), without_empty(new)
+    patched = copy.deepcopy(old)
+    merge(patched, merge_patch(old, new))
+    assert without_empty(patched) == new
+
+
+@given(OBJECTS)
+def test_nothing_is_sent_when_nothing_has_changed(value: dict[str, Any]) -> None:
+    assert merge_patch(value, copy.deepcopy(value)) == {}
+
+
+def test_what_is_gone_is_named_and_what_stays_is_not() -> None:
+    old = {"phase": "Progressing", "step": {"name": "few", "verifiedTime": "now"}, "rollback": {"reason": "x"}}
+    new = {"phase": "Progressing", "step": {"name": "few"}}
+    assert merge_patch(old, new) == {"rollback": None, "step": {"verifiedTime": None}}
