@@ -35,8 +35,8 @@ generate: $(READY) ## write the CRDs, the reference and the manifests from the m
 bench: $(READY) ## print what things cost on this machine
 	@$(PYTHON) -m bench.deciding
 
-cluster: $(READY) ## start a cluster, print how to use it, and keep it until Ctrl-C
-	@$(PYTHON) -m testbed cluster
+cluster: $(READY) ## start a cluster and a Prometheus, print how to use them, and keep them until Ctrl-C
+	@$(PYTHON) -m testbed cluster --prometheus
 
 lock: $(READY) ## write requirements/*.txt anew from pyproject.toml and requirements/*.in, keeping pins that still fit
 	@test -x .venv/bin/uv || $(PYTHON) -m pip install --quiet uv

@@ -1,7 +1,7 @@
 """Simulation: a rollout on a virtual clock, through the real plan, judge and decision, with made-up metrics.
 
-Only two things are played: what Prometheus would have answered (a function of indicator, variant and time), and delivery
-(in force after a second, or never). The outcome is a transcript that tells the story line by line.
+Only two things are played: what Prometheus would have answered (a function of indicator and time), and delivery (in
+force after a second, or never). The outcome is a transcript that tells the story line by line.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -100,8 +100,8 @@ def test_bad_means_missed_for_what_must_hold_and_met_for_what_must_not_apply(
         (
             "plain > 3s",
             (
-                "compares seconds with an indicator that declares no unit: add `unit: seconds` to plain, or write a plain"
-                " number"
+                "compares seconds with an indicator that declares no unit: add `unit: seconds` to plain, or write a"
+                " plain number"
             ),
         ),
         (
