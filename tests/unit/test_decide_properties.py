@@ -86,7 +86,8 @@ def people(pilot: Pilot) -> frozenset[str]:
     for key, user in known.items():
         part = part_of(bucket_of(key, seed=cohort.seed, generation=cohort.hash_generation))
         buys = int(user.attributes["orders"]) > 10
-        if any(part < grant.share and (buys or not grant.cohorts) for grant in (shown, *shown.kept)):
+        granted = [(shown.share, shown.cohorts), *((kept.share, kept.cohorts) for kept in shown.kept)]
+        if any(part < share and (buys or not cohorts) for share, cohorts in granted):
             named.add(key)
     return frozenset(named)
 

@@ -98,7 +98,8 @@ class _Entry:
     def was_granted(self, user: User) -> bool:
         """Whether a share of an earlier step let the user in."""
         return any(
-            self.bucket_part(user.key) < grant.share and matches(grant.criteria, user.attributes)
+            self.bucket_part(user.key) < grant.share
+            and matches(grant.criteria, {self.cohort.bucket_by: user.key, **user.attributes})
             for grant in self.granted
         )
 
@@ -138,7 +139,11 @@ def _everybody(entry: _Entry, population: int | None) -> Admission:
 
 def _eligible(step: PlannedStep, audience: Audience, users: Iterable[User]) -> list[User]:
     denied = set(audience.exclude)
-    return [user for user in users if user.key not in denied and matches(step.criteria, user.attributes)]
+    return [
+        user
+        for user in users
+        if user.key not in denied and matches(step.criteria, {audience.bucket_by: user.key, **user.attributes})
+    ]
 
 
 def _by_name(entry: _Entry, eligible: list[User]) -> Admission | Obstacle:
