@@ -253,6 +253,19 @@ def test_deletion_leaves_the_stated_final_state_before_the_finalizer_goes(rollou
     assert rollouts.flag("staying")["metadata"]["pilotage.exposure"] == "percent"
 
 
+def test_where_nothing_was_ever_delivered_deletion_waits_for_nothing(
+    cluster: Cluster, namespace: str, operator: Replica
+) -> None:
+    assert operator.leads()
+    stranger = Rollouts(cluster, namespace)
+    stranger.apply("uninvited", steps=[{"name": "few", "percent": 10, "hold": "1h"}])
+    wait_until(
+        lambda: "enrol the namespace" in stranger.status("uninvited").get("delivery", {}).get("message", ""),
+        "status to say what is missing",
+    )
+    stranger.delete("uninvited", "--timeout=20s")
+
+
 def test_without_the_flag_service_no_clock_starts_and_with_it_all_goes_on(
     rollouts: Rollouts, operator: Replica, flag_service: Process
 ) -> None:

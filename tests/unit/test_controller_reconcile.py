@@ -8,7 +8,7 @@ from pilotage.controller.elector import NotLeadingError
 from pilotage.controller.reconcile import on_grid
 from pilotage.controller.rollouts import FINALIZER
 from pilotage.controller.schedule import Urgency
-from pilotage.delivery.target import DeliveryConflictError, DeliveryError
+from pilotage.delivery.target import DeliveryConflictError, DeliveryError, DeliveryRefusedError
 from pilotage.judging.evidence import Answered, Series
 from pilotage.kube import KubeError
 from tests.builders import make_rollout
@@ -270,6 +270,18 @@ async def test_deletion_leaves_the_stated_final_state_before_the_finalizer_goes(
     await world.run()
     assert [final.kind for final in world.target.released] == ["off"]
     assert FINALIZER not in world.rollout.metadata.finalizers
+
+
+@pytest.mark.parametrize("delivered", [False, True])
+async def test_a_place_that_refuses_us_keeps_only_what_was_delivered_there(delivered: bool) -> None:
+    world = two_steps()
+    refused = DeliveryRefusedError("not enrolled")
+    world.target.write_failures = [] if delivered else [refused]
+    await world.run(2 if delivered else 1)
+    world.delete()
+    world.target.write_failures = [refused]
+    await world.run()
+    assert (FINALIZER in world.rollout.metadata.finalizers) == delivered
 
 
 async def test_a_rollout_whose_users_never_came_in_is_deleted_without_ado() -> None:

@@ -17,7 +17,7 @@ from pilotage.controller.rollouts import Leadership, Rollouts
 from pilotage.controller.schedule import Key
 from pilotage.controller.telemetry import KILL_SECONDS
 from pilotage.delivery.probes import KEYS
-from pilotage.delivery.target import DeliveryError, Place, Target
+from pilotage.delivery.target import DeliveryError, DeliveryRefusedError, Place, Target
 from pilotage.resources.rollout import PilotRollout
 from pilotage.resources.status import PilotRolloutStatus
 from pilotage.rollout.exposure import Exposure
@@ -163,9 +163,15 @@ class Effects:
         """
         if final is not None:
             place = place_of(rollout)
-            async with self._turn_at(place):
-                await self._in_time(self._target.release, place, final)
-            await self.await_force(rollout, final)
+            try:
+                async with self._turn_at(place):
+                    await self._in_time(self._target.release, place, final)
+            except DeliveryRefusedError:
+                # Where nothing was ever delivered there is nothing to take back, and nothing to wait for.
+                if _was_delivered(rollout):
+                    raise
+            else:
+                await self.await_force(rollout, final)
         await self._rollouts.let_go(rollout)
 
     def forget(self, key: Key) -> None:
@@ -207,6 +213,11 @@ class Effects:
 def takes_back(status: PilotRolloutStatus, want: Exposure) -> bool:
     """Whether an exposure is a way back: it must come about whoever else writes there."""
     return want.kind == "off" or (status.delivery is not None and status.delivery.direction == "back")
+
+
+def _was_delivered(rollout: PilotRollout) -> bool:
+    delivery = rollout.status.delivery
+    return delivery is not None and bool(delivery.target)
 
 
 def place_of(rollout: PilotRollout) -> Place:

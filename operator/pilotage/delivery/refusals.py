@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 
 from pilotage.delivery.forms import Form
-from pilotage.delivery.target import DeliveryConflictError, DeliveryError, Place
+from pilotage.delivery.target import DeliveryConflictError, DeliveryError, DeliveryRefusedError, Place
 from pilotage.kube import KubeError
 
 _CONFLICT = re.compile(r'conflicts? with "([^"]+)"')
@@ -37,9 +37,11 @@ def explained(error: KubeError, form: Form, place: Place, flag: str = "") -> Del
         case 409, detail if others := _CONFLICT.findall(detail):
             return conflict(others, form, place, flag)
         case 403, detail if "is not Pilotage's" in detail:
-            text = f"{name} is not Pilotage's: give spec.delivery.flags.name another name"
+            return DeliveryRefusedError(f"{name} is not Pilotage's: give spec.delivery.flags.name another name")
         case 403, _:
-            text = f"{name} may not be written: enrol the namespace (bind ClusterRole pilotage-delivery there)"
+            return DeliveryRefusedError(
+                f"{name} may not be written: enrol the namespace (bind ClusterRole pilotage-delivery there)"
+            )
         case 404, _:
             text = f"{name} can't be written: there is no such namespace"
         case ((413 | 422), _):

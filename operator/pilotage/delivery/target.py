@@ -52,6 +52,10 @@ class DeliveryError(Exception):
     """A delivery that did not happen; the message is a fixed text for people, fit for status."""
 
 
+class DeliveryRefusedError(DeliveryError):
+    """The place is not ours to write: it was never enrolled, or the object is somebody else's."""
+
+
 class DeliveryConflictError(DeliveryError):
     """Somebody else writes this flag: growth waits, taking back does not."""
 
