@@ -1,12 +1,15 @@
 """The command line: light to ask for help, precise about misuse."""
 
+import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from pilotage import __version__
 from pilotage.cli.main import main
+from tests.unit.test_kube_faults import kubeconfig
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["flags", "--help"], ["report", "--help"]])
@@ -43,7 +46,27 @@ def test_help_imports_nothing_heavy() -> None:
     assert done.stdout == "set()\n"
 
 
-def test_without_a_cluster_the_operator_says_what_to_give(tmp_path: object) -> None:
+def test_a_port_that_is_taken_is_said_and_ends_the_operator(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        done = subprocess.run(
+            [
+                *(sys.executable, "-m", "pilotage", "run", "--prometheus=http://127.0.0.1:9"),
+                *(
+                    f"--http-port={taken.getsockname()[1]}",
+                    f"--kubeconfig={kubeconfig(tmp_path, 'http://127.0.0.1:9')}",
+                ),
+            ],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert "can't start: " in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_without_a_cluster_the_operator_says_what_to_give(tmp_path: Path) -> None:
     done = subprocess.run(
         [
             *(sys.executable, "-m", "pilotage", "run", "--prometheus=http://127.0.0.1:9", "--http-port=0"),

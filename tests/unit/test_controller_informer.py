@@ -9,7 +9,8 @@ import kopf
 import pytest
 
 from pilotage.controller import informer
-from pilotage.controller.informer import EndlessBackoff, Informer, build_registry, build_settings, connection_of
+from pilotage.controller.informer import Informer, build_registry, connection_of
+from pilotage.controller.kopf_settings import EndlessBackoff, build_settings
 from pilotage.kube import Kube
 from tests.unit.manual_clock import ManualClock, settle
 

@@ -26,7 +26,7 @@ class Elector:
     Args:
         kube: the API server.
         clock: what time it is.
-        identity: of this replica; no other process may ever have the same.
+        identity: of this replica; no other that runs at the same time may have the same.
         namespace: of the Lease.
         name: of the Lease.
         terms: how long things last.

@@ -18,14 +18,15 @@ from pilotage.resources.status import HistoryEntry
 _LOG = logging.getLogger(__name__)
 _WARNINGS = frozenset({"RollBack", "Throttle", "Stall"})
 _FINAL = frozenset({"Forbidden", "NotFound", "Invalid", "BadRequest"})
-_WAITING = 1000
+_WAITING = 5000
+_POSTERS = 4
 _TRIES = 3
 _NOTE_LIMIT = 1024
 _NAME_LIMIT = 200
 
 
 class EventPoster:
-    """Posts Events one after the other, from a bounded queue.
+    """Posts Events, a few at once, from a bounded queue.
 
     Args:
         kube: the API server.
@@ -48,6 +49,11 @@ class EventPoster:
 
     async def run(self) -> None:
         """Post until cancelled."""
+        async with asyncio.TaskGroup() as posters:
+            for _ in range(_POSTERS):
+                posters.create_task(self._post())
+
+    async def _post(self) -> None:
         while True:
             event = await self._waiting.get()
             EVENTS.labels(await self._try(event)).inc()

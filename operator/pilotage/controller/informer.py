@@ -1,7 +1,7 @@
 """kopf as the informer: it lists and watches our two kinds and hands every object on. It decides and writes nothing.
 
 Only `on.event` handlers are registered: with any other kind of handler kopf would write annotations or finalizers, and
-its null storages below would be wrong.
+its null storages (see `kopf_settings.py`) would be wrong.
 
 kopf runs in a thread with an event loop of its own. When `kopf.operator` ends, it cancels every task of its loop that
 is younger than itself, and it takes SIGTERM for itself: in a loop of its own, neither hurts the workers. When it fails
@@ -10,21 +10,20 @@ is younger than itself, and it takes SIGTERM for itself: in a loop of its own, n
 
 import asyncio
 import logging
-import random
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, cast
 
 import kopf
 
 from pilotage.controller.clock import Clock
+from pilotage.controller.kopf_settings import LONGEST_PAUSE_SECONDS, EndlessBackoff, build_settings
 from pilotage.kube import Kube
 from pilotage.resources.base import GROUP, VERSION
 from pilotage.resources.indicators import IndicatorTemplate
 from pilotage.resources.rollout import PilotRollout
 
 _LOG = logging.getLogger(__name__)
-_CAP_SECONDS = 30.0
 _EXIT_SECONDS = 10.0
 
 Sink = Callable[[str, str | None, dict[str, Any]], None]
@@ -58,7 +57,7 @@ class Informer:
                 _LOG.warning("the informer has ended: %r", error)
             finally:
                 self.running = False
-            if self._clock.monotonic() - began_at > _CAP_SECONDS:
+            if self._clock.monotonic() - began_at > LONGEST_PAUSE_SECONDS:
                 pauses = iter(EndlessBackoff())
             await self._clock.sleep(next(pauses))
             self.on_restart()
@@ -169,75 +168,6 @@ async def connection_of(kube: Kube) -> kopf.ConnectionInfo:
         proxy_url=configuration.proxy,
         trust_env=True,
     )
-
-
-def build_settings() -> kopf.OperatorSettings:
-    """Settings that make kopf silent, patient and cheap; the reasons are in docs/decisions."""
-    settings = kopf.OperatorSettings()
-    settings.posting.enabled = False
-    settings.posting.loggers = False
-    settings.peering.standalone = True
-    settings.scanning.disabled = True
-    settings.watching.server_timeout = 300  # an int: it is sent as text, and "300.0" is refused
-    settings.watching.connect_timeout = 10
-    settings.watching.chunk_size = 500
-    settings.networking.request_timeout = 30
-    settings.networking.connect_timeout = 5
-    settings.networking.error_backoffs = EndlessBackoff()
-    settings.networking.enforce_retry_after = True
-    settings.queueing.worker_limit = None  # with a limit, throughput is limit / idle_timeout
-    settings.queueing.idle_timeout = 1.0
-    settings.persistence.finalizer = f"{GROUP}/never-used"
-    settings.persistence.diffbase_storage = NullDiffBase()
-    settings.persistence.progress_storage = NullProgress()
-    settings.process.ultimate_exiting_timeout = None  # it would kill the process
-    return settings
-
-
-class EndlessBackoff:
-    """1, 2, 4 ... 30, 30 ... seconds, each spread over its upper half. A finite list ends kopf when it is used up."""
-
-    def __iter__(self) -> Iterator[float]:
-        pause = 1.0
-        while True:
-            yield pause * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, no secret
-            pause = min(_CAP_SECONDS, pause * 2)
-
-
-class NullDiffBase(kopf.DiffBaseStorage):
-    """No snapshot of anything: kopf would copy each object at each event to find out what `on.event` never asks."""
-
-    def build(self, *, body: kopf.Body, extra_fields: Any = None) -> kopf.BodyEssence:  # noqa: ARG002
-        """Nothing."""
-        return cast("kopf.BodyEssence", {})
-
-    def fetch(self, *, body: kopf.Body) -> kopf.BodyEssence | None:  # noqa: ARG002
-        """Nothing."""
-        return None
-
-    def store(self, *, body: kopf.Body, patch: kopf.Patch, essence: kopf.BodyEssence) -> None:
-        """Store nothing."""
-
-
-class NullProgress(kopf.ProgressStorage):
-    """No progress: `on.event` has none."""
-
-    def fetch(self, *, key: Any, body: kopf.Body) -> None:  # noqa: ARG002
-        """Nothing."""
-        return
-
-    def store(self, *, key: Any, record: Any, body: kopf.Body, patch: kopf.Patch) -> None:
-        """Store nothing."""
-
-    def purge(self, *, key: Any, body: kopf.Body, patch: kopf.Patch) -> None:
-        """Nothing to purge."""
-
-    def touch(self, *, body: kopf.Body, patch: kopf.Patch, value: str | None) -> None:
-        """Touch nothing."""
-
-    def clear(self, *, essence: kopf.BodyEssence) -> kopf.BodyEssence:
-        """As it is."""
-        return essence
 
 
 def _settle(ended: "asyncio.Future[None]", error: Exception | None) -> None:

@@ -60,7 +60,7 @@ class Standing:
     """What one replica knows.
 
     Attributes:
-        identity: of this replica; no other process ever has the same.
+        identity: of this replica; no other that runs at the same time has the same.
         terms: how long things last.
         known: False until the Lease was read; after a lost race it is not known any more.
         claim: what the Lease said last; None if there was none.
