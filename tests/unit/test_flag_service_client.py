@@ -1,5 +1,6 @@
 """How delivery asks the flag service: every replica, patiently, and without believing strangers."""
 
+import asyncio
 import json
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -142,3 +143,24 @@ async def test_an_authority_that_cannot_be_read_names_its_option(tmp_path: Path)
     asked = FlagServiceClient("127.0.0.1:8015", ca_file=tmp_path / "ca.crt")
     with pytest.raises(DeliveryError, match="check --flag-service-ca"):
         await verify(asked)
+
+
+class SlowReplica(Replica):
+    """Takes as many seconds for a namespace as its name says."""
+
+    async def FetchAllFlags(
+        self, request: sync_pb2.FetchAllFlagsRequest, context: ServicerContext
+    ) -> sync_pb2.FetchAllFlagsResponse:
+        await asyncio.sleep(float(request.selector.removeprefix("flagSetId=")))
+        return await super().FetchAllFlags(request, context)
+
+
+async def test_a_call_that_times_out_does_not_cancel_the_others_on_its_connection(start: Callable[..., Any]) -> None:
+    client = FlagServiceClient(f"127.0.0.1:{await start(SlowReplica(document(2)), '127.0.0.1')}")
+    hopeless = asyncio.create_task(client.flag_sets("9"))
+    await asyncio.sleep(0.5)
+    patient = asyncio.create_task(client.flag_sets("0.8"))
+    with pytest.raises(DeliveryError, match="can't be reached"):
+        await hopeless
+    assert [*(await patient)[0]] == ["checkout"]
+    await client.close()

@@ -63,14 +63,15 @@ class FlagServiceClient:
     async def _ask(
         self, address: str, namespace: str, metadata: tuple[tuple[str, str], ...]
     ) -> Mapping[str, Any] | None:
-        stub = sync_pb2_grpc.FlagSyncServiceStub(await self._channel(address))
+        channel = await self._channel(address)
+        stub = sync_pb2_grpc.FlagSyncServiceStub(channel)
         request = sync_pb2.FetchAllFlagsRequest(selector=f"flagSetId={namespace}")
         try:
             answer = await stub.FetchAllFlags(request, timeout=ANSWER_SECONDS, metadata=metadata)
         except grpc.aio.AioRpcError as error:
             if error.code() not in _UNREACHABLE:
                 raise DeliveryError(f"the flag service refuses to answer: {error.details()}") from error
-            await self._drop(address)
+            self._let_go(address, channel)
             return None
         return _flags_of(answer.flag_configuration)
 
@@ -116,10 +117,13 @@ class FlagServiceClient:
         except OSError as error:
             raise DeliveryError("the flag service's authority can't be read: check --flag-service-ca") from error
 
-    async def _drop(self, address: str) -> None:
-        """A new connection reads the authority anew: it may have been renewed."""
-        if channel := self._channels.pop(address, None):
-            await channel.close()
+    def _let_go(self, address: str, channel: grpc.aio.Channel) -> None:
+        """A new connection reads the authority anew: it may have been renewed.
+
+        The old one is not closed here but by its last user: closing it would cancel the calls of all others on it.
+        """
+        if self._channels.get(address) is channel:
+            del self._channels[address]
 
 
 def _flags_of(document: str) -> Mapping[str, Any]:
