@@ -148,7 +148,7 @@ async def test_an_authority_that_cannot_be_read_names_its_option(tmp_path: Path)
 class SlowReplica(Replica):
     """Takes as many seconds for a namespace as its name says."""
 
-    async def FetchAllFlags(
+    async def FetchAllFlags(  # noqa: N802 - the name is the protocol's
         self, request: sync_pb2.FetchAllFlagsRequest, context: ServicerContext
     ) -> sync_pb2.FetchAllFlagsResponse:
         await asyncio.sleep(float(request.selector.removeprefix("flagSetId=")))
