@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from pilotage.resources.status import Finding, Verdict
 from pilotage.rollout.admission import User
 from pilotage.rollout.decide import Decision, decide
-from pilotage.rollout.plan import Plan, PlanError, read_plan
+from pilotage.rollout.plan import Plan, read_plan
 from pilotage.rollout.situation import Delivered, Seen
 from tests.builders import RolloutBuilder, edited, make_rollout
 
@@ -26,20 +26,16 @@ class Pilot:
         self.decision: Decision
 
     @property
-    def plan(self) -> Plan | PlanError:
-        try:
-            return read_plan(self.rollout, {})
-        except PlanError as error:
-            return error
+    def plan(self) -> Plan:
+        return read_plan(self.rollout, {})
 
     def decide(self, *, after: float = 0, **verdicts: Verdict) -> "Pilot":
         self.now += timedelta(seconds=after)
         self.verdicts.update(verdicts)
         plan = self.plan
-        rules = () if isinstance(plan, PlanError) else plan.rules
         findings = tuple(
             Finding(rule=r.text, role=r.role, verdict=self.verdicts.get(r.role, "pass"), since=self.since)
-            for r in rules
+            for r in plan.rules
         )
         status = self.rollout.status
         revision = status.delivery.revision if status.delivery and self.in_force else None

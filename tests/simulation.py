@@ -17,7 +17,7 @@ from pilotage.resources.status import HistoryEntry
 from pilotage.rollout.admission import User
 from pilotage.rollout.decide import decide, exposure_of
 from pilotage.rollout.exposure import Exposure
-from pilotage.rollout.plan import Plan, PlanError, read_plan
+from pilotage.rollout.plan import read_plan
 from pilotage.rollout.situation import Delivered, Seen
 
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)  # a Monday
@@ -46,9 +46,8 @@ class Simulation:
 
     def decide_once(self) -> None:
         """One decision, as the shell would take it; the status it writes is read back from JSON."""
-        plan = self._plan()
-        rules = () if isinstance(plan, PlanError) else plan.rules
-        findings = tuple(judge(rule, self._answer(rule), self.now) for rule in rules)
+        plan = read_plan(self.rollout, self.templates)
+        findings = tuple(judge(rule, self._answer(rule), self.now) for rule in plan.rules)
         seen = Seen(findings, self.population, self.users, "", self._delivered(), self.deleting)
         decision = decide(plan, self.rollout, seen, self.now)
         before, self.wake_at = self.rollout.status, decision.wake_at
@@ -77,12 +76,6 @@ class Simulation:
     def transcript(self) -> str:
         """The story, one line for each transition."""
         return "".join(f"{line}\n" for entry in self.record for line in _lines(entry))
-
-    def _plan(self) -> Plan | PlanError:
-        try:
-            return read_plan(self.rollout, self.templates)
-        except PlanError as error:
-            return error
 
     def _settled(self) -> bool:
         delivery = self.rollout.status.delivery

@@ -274,3 +274,19 @@ def test_an_edited_exclusion_takes_effect_at_once(at_some: Pilot) -> None:
     delivery = at_some.rollout.status.delivery
     assert delivery is not None
     assert delivery.direction == "back", "somebody loses the feature: no other writer may keep that from happening"
+
+
+def test_a_rule_that_cannot_be_read_does_not_blind_the_others(at_some: Pilot) -> None:
+    at_some.edit(rollback=["errors > 3s", "errors > 3% for 30s"]).decide(after=10)
+    assert at_some.rollout.status.message.startswith("spec.rollback[0]: ")
+    assert at_some.decision.wake_at is not None, "users are still judged"
+    at_some.decide(after=10, rollback="breach")
+    assert (at_some.phase, at_some.admitted) == ("RollingBack", 0)
+
+
+def test_a_completed_rollout_stays_so_when_its_spec_makes_no_sense_any_more() -> None:
+    pilot = Pilot(make_rollout().indicator("errors").step("all", percent=100))
+    pilot.settle().decide(after=1)
+    assert pilot.phase == "Completed"
+    pilot.edit(indicators=[{"name": "errors", "templateRef": "deleted"}], go=["errors < 1%"]).decide(after=10)
+    assert pilot.phase == "Completed"

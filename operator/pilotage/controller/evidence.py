@@ -13,7 +13,7 @@ from pilotage.judging.judge import judge
 from pilotage.kube import Kube
 from pilotage.resources.rollout import PilotRollout
 from pilotage.rollout.decide import needs_judging
-from pilotage.rollout.plan import Plan, PlanError
+from pilotage.rollout.plan import Plan
 from pilotage.rollout.situation import Seen
 
 
@@ -33,11 +33,11 @@ class Gatherer:
         self._source = source
         self._clock = clock
 
-    async def judge(self, rollout: PilotRollout, plan: Plan | PlanError) -> Seen:
+    async def judge(self, rollout: PilotRollout, plan: Plan) -> Seen:
         """What Prometheus says; nothing is asked where nothing can follow from it."""
         deleting = rollout.metadata.deletion_timestamp is not None
         seen = Seen(unread=NOT_READ if rollout.spec.audience.directory else "", deleting=deleting)
-        if isinstance(plan, PlanError) or not needs_judging(rollout):
+        if not needs_judging(rollout):
             return seen
         now = self._clock.now()
         wanted = {*plan.questions, *((plan.population,) if plan.population else ())}

@@ -33,7 +33,7 @@ from pilotage.resources.rollout import PilotRollout
 from pilotage.resources.status import PilotRolloutStatus
 from pilotage.rollout.decide import Decision, decide, exposure_of
 from pilotage.rollout.exposure import Exposure
-from pilotage.rollout.plan import Plan, PlanError, read_plan
+from pilotage.rollout.plan import Plan, read_plan
 from pilotage.rollout.situation import Seen
 
 _LOG = logging.getLogger(__name__)
@@ -88,7 +88,7 @@ class Reconciler:
         self._tools.recorder.forget(key)
 
     async def _run(self, key: Key, rollout: PilotRollout) -> None:
-        plan = _plan_of(rollout, self._tools.templates)
+        plan = read_plan(rollout, self._tools.templates)
         seen, look = await self._see(rollout, plan)
         decision = decide(plan, rollout, seen, self._tools.clock.now())
         if NOT_READ in decision.status.message:
@@ -98,7 +98,7 @@ class Reconciler:
             self._tools.queue.succeeded(key)
         self._ask_for_next(key, decision, plan)
 
-    async def _see(self, rollout: PilotRollout, plan: Plan | PlanError) -> tuple[Seen, Look]:
+    async def _see(self, rollout: PilotRollout, plan: Plan) -> tuple[Seen, Look]:
         """Evidence and delivery at the same time: neither waits for the other."""
         want = exposure_of(rollout, rollout.status)
         if want is None:
@@ -184,15 +184,13 @@ class Reconciler:
             self._tools.queue.retry(key)
         return False
 
-    def _ask_for_next(self, key: Key, decision: Decision, plan: Plan | PlanError) -> None:
+    def _ask_for_next(self, key: Key, decision: Decision, plan: Plan) -> None:
         if decision.wake_at is None:
             spread = RESYNC_SECONDS * self._tools.chance.uniform(0.75, 1.25)
             self._tools.queue.add(key, Urgency.RESYNC, after_seconds=spread)
             return
         now = self._tools.clock.now().timestamp()
-        wake_at = decision.wake_at.timestamp()
-        if isinstance(plan, Plan):
-            wake_at = on_grid(wake_at, now, plan.interval_seconds)
+        wake_at = on_grid(decision.wake_at.timestamp(), now, plan.interval_seconds)
         self._tools.queue.add(key, Urgency.TIMER, after_seconds=wake_at - now)
 
 
@@ -209,13 +207,6 @@ def on_grid(wake_at: float, now: float, interval_seconds: float) -> float:
 def fields_of(key: Key) -> dict[str, str]:
     """The fields that log lines about a rollout carry."""
     return {"namespace": key.namespace, "rollout": key.name}
-
-
-def _plan_of(rollout: PilotRollout, templates: Mapping[str, IndicatorTemplateSpec]) -> Plan | PlanError:
-    try:
-        return read_plan(rollout, templates)
-    except PlanError as error:
-        return error
 
 
 def _at_rest(status: PilotRolloutStatus) -> bool:

@@ -65,18 +65,17 @@ _NAMES = re.compile(r"\$(namespace|rollout|flag)\b")
 
 def resolve_indicators(
     spec: PilotRolloutSpec, templates: Mapping[str, IndicatorTemplateSpec], *, namespace: str, name: str
-) -> dict[str, Resolved]:
-    """All indicators of a rollout by name.
-
-    Raises:
-        RuleError: a template is unknown, units contradict, or a window is too short.
-    """
+) -> dict[str, Resolved | RuleError]:
+    """All indicators of a rollout by name; where one makes no sense, what is wrong with it."""
     names = {"namespace": namespace, "rollout": name, "flag": spec.feature.flag}
     interval = parse_duration(spec.interval)
-    return {
-        indicator.name: _resolve(indicator, f"spec.indicators[{index}]", templates, names, interval)
-        for index, indicator in enumerate(spec.indicators)
-    }
+    known: dict[str, Resolved | RuleError] = {}
+    for index, indicator in enumerate(spec.indicators):
+        try:
+            known[indicator.name] = _resolve(indicator, f"spec.indicators[{index}]", templates, names, interval)
+        except RuleError as error:
+            known[indicator.name] = error
+    return known
 
 
 def indicator_question(
@@ -94,17 +93,21 @@ def indicator_question(
         RuleError: the indicator is unknown or makes no sense; `field` is where it was named.
     """
     known = resolve_indicators(spec, templates, namespace=namespace, name=name)
-    return present(find(known, indicator, field), known[indicator].window_seconds)
+    found = find(known, indicator, field)
+    return present(found, found.window_seconds)
 
 
-def find(known: Mapping[str, Resolved], name: str, field: str) -> Resolved:
+def find(known: Mapping[str, Resolved | RuleError], name: str, field: str) -> Resolved:
     """The indicator of this name.
 
     Raises:
-        RuleError: there is none.
+        RuleError: there is none, or it makes no sense.
     """
-    if name in known:
-        return known[name]
+    found = known.get(name)
+    if isinstance(found, RuleError):
+        raise found
+    if found is not None:
+        return found
     defined = ", ".join(known) or "none"
     message = f"names the indicator {name!r}, which is not defined: add it to spec.indicators (defined: {defined})"
     raise RuleError(field, message)

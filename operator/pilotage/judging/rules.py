@@ -117,28 +117,47 @@ def read_rules(
     Raises:
         RuleError: a rule that makes no sense, with its field and the remedy.
     """
+    rules, wrong = readable_rules(spec, templates, namespace=namespace, name=name)
+    if wrong:
+        raise wrong[0]
+    return rules
+
+
+def readable_rules(
+    spec: PilotRolloutSpec, templates: Mapping[str, IndicatorTemplateSpec], *, namespace: str, name: str
+) -> tuple[tuple[Rule, ...], tuple[RuleError, ...]]:
+    """The rules that make sense, and what is wrong with the others: one mistake must not blind all guards."""
     known = resolve_indicators(spec, templates, namespace=namespace, name=name)
-    made = [
-        rule for index, objective in enumerate(spec.objectives) for rule in _objective(spec, known, index, objective)
+    made: list[Rule] = []
+    wrong = [found for found in known.values() if isinstance(found, RuleError)]
+    for index, objective in enumerate(spec.objectives):
+        try:
+            made += _objective(spec, known, index, objective)
+        except RuleError as error:
+            wrong.append(error)
+    for role, field, text, step in _criteria(spec):
+        try:
+            made.append(replace(_criterion(known, text, role, field, variant=spec.feature.treatment), step=step))
+        except RuleError as error:
+            wrong.append(error)
+    return tuple(made), tuple(wrong)
+
+
+def _criteria(spec: PilotRolloutSpec) -> Iterator[tuple[Role, str, str, str | None]]:
+    """Each criterion as (role, path, text, step)."""
+    lists: list[tuple[Role, str, tuple[str, ...], str | None]] = [("go", "spec.go", spec.go, None)]
+    lists += [("go", f"spec.steps[{number}].go", step.go, step.name) for number, step in enumerate(spec.steps)]
+    lists += [
+        ("noGo", "spec.noGo", spec.no_go, None),
+        ("rollback", "spec.rollback", spec.rollback, None),
+        ("throttle", "spec.throttle", spec.throttle, None),
     ]
-    for role, path, texts, step in _criteria(spec):
+    for role, path, texts, step in lists:
         for index, text in enumerate(texts):
-            rule = _criterion(known, text, role, f"{path}[{index}]", variant=spec.feature.treatment)
-            made.append(replace(rule, step=step))
-    return tuple(made)
+            yield role, f"{path}[{index}]", text, step
 
 
-def _criteria(spec: PilotRolloutSpec) -> Iterator[tuple[Role, str, tuple[str, ...], str | None]]:
-    """Each list of criteria as (role, path, texts, step)."""
-    yield "go", "spec.go", spec.go, None
-    for number, step in enumerate(spec.steps):
-        yield "go", f"spec.steps[{number}].go", step.go, step.name
-    yield "noGo", "spec.noGo", spec.no_go, None
-    yield "rollback", "spec.rollback", spec.rollback, None
-    yield "throttle", "spec.throttle", spec.throttle, None
-
-
-def _criterion(known: Mapping[str, Resolved], text: str, role: Role, field: str, *, variant: str) -> Rule:
+def _criterion(known: Mapping[str, Resolved | RuleError], text: str, role: Role, field: str, *, variant: str) -> Rule:
     try:
         written = parse_criterion(text)
     except CriterionError as error:
@@ -185,7 +204,7 @@ def _asked_for(indicator: Resolved, window_seconds: float, for_seconds: float, f
 
 
 def _objective(
-    spec: PilotRolloutSpec, known: Mapping[str, Resolved], index: int, objective: Objective
+    spec: PilotRolloutSpec, known: Mapping[str, Resolved | RuleError], index: int, objective: Objective
 ) -> Iterator[Rule]:
     path = f"spec.objectives[{index}]"
     indicator = find(known, objective.indicator, f"{path}.indicator")

@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from pilotage.judging.evidence import Answer, Answered, Measurement, NoData, Question, Series, Unavailable
-from pilotage.judging.questions import Resolved, RuleError, over, resolve_indicators
-from pilotage.judging.rules import Rule, read_rules
+from pilotage.judging.questions import Resolved, over, resolve_indicators
+from pilotage.judging.rules import Rule, readable_rules
 from pilotage.kube import Kube
 from pilotage.reports.record import Bound, IndicatorRecord, Mark, RolloutRecord
 from pilotage.resources.base import API_VERSION
@@ -51,19 +51,18 @@ async def collect(
     since, until = period_of(rollout, now, marks)
     templates = await _read_templates(kube) if any(i.template_ref for i in rollout.spec.indicators) else {}
     span = (until - since).total_seconds()
-    try:
-        known = resolve_indicators(rollout.spec, templates, namespace=namespace, name=name)
-        rules = read_rules(rollout.spec, templates, namespace=namespace, name=name)
-    except RuleError:
-        known, rules = {}, ()  # the record says itself, as Stalled, what is wrong with the spec
-    questions = {one.name: over(one, one.window_seconds, span) for one in known.values()}
+    # What makes no sense is left out: the record says itself, as Stalled, what is wrong with it.
+    resolved = resolve_indicators(rollout.spec, templates, namespace=namespace, name=name).values()
+    known = [one for one in resolved if isinstance(one, Resolved)]
+    rules, _ = readable_rules(rollout.spec, templates, namespace=namespace, name=name)
+    questions = {one.name: over(one, one.window_seconds, span) for one in known}
     seen = _seen_question(rollout, seen_query, span)
     answers = await ask([*questions.values(), *([seen] if seen else [])], until)
     return RolloutRecord(
         rollout=rollout,
         since=since,
         until=until,
-        indicators=tuple(_indicator(one, answers[questions[one.name]], rules) for one in known.values()),
+        indicators=tuple(_indicator(one, answers[questions[one.name]], rules) for one in known),
         seen=_series(answers[seen], rollout) if seen else None,
         marks=marks,
     )

@@ -19,7 +19,7 @@ from pilotage.resources.status import (
     PilotRolloutStatus,
 )
 from pilotage.rollout.exposure import Exposure, Grant
-from pilotage.rollout.plan import Plan, PlanError
+from pilotage.rollout.plan import Plan
 from pilotage.rollout.policies import POLICIES
 from pilotage.rollout.situation import NOBODY, Move, Seen, Situation
 from pilotage.rollout.story import conditions_of, describe_admitted, summarise
@@ -47,11 +47,11 @@ class Decision:
     released: bool = False
 
 
-def decide(plan: Plan | PlanError, rollout: PilotRollout, seen: Seen, now: datetime) -> Decision:
+def decide(plan: Plan, rollout: PilotRollout, seen: Seen, now: datetime) -> Decision:
     """The next decision.
 
     Args:
-        plan: what the spec means, or why it means nothing.
+        plan: what the spec means.
         rollout: the resource, with the status that was decided last.
         seen: what was observed; its findings are those of the plan's rules, in their order.
         now: the time of the decision.
@@ -60,7 +60,13 @@ def decide(plan: Plan | PlanError, rollout: PilotRollout, seen: Seen, now: datet
     at = Situation(plan, rollout.spec, rollout.metadata.namespace, rollout.metadata.name, noticed, seen, now)
     move = next(answer for policy in POLICIES if (answer := policy(at)) is not None)
     status = _carry_out(at, move, rollout)
-    wake_at = now if move.at_once else None if move.at_rest and _is_delivered(status) else now + _pace(plan)
+    wake_at = (
+        now
+        if move.at_once
+        else None
+        if move.at_rest and _is_delivered(status)
+        else now + timedelta(seconds=plan.interval_seconds)
+    )
     if wake_at and move.until and now < move.until < wake_at:
         wake_at = move.until
     return Decision(status, wake_at, released=seen.deleting)
@@ -94,10 +100,6 @@ def needs_judging(rollout: PilotRollout) -> bool:
     ended = status.phase == "Completed" or (status.phase == "RolledBack" and (status.exposure or NOBODY).kind == "off")
     again = rollout.spec.feature.revision > status.revision
     return rollout.metadata.deletion_timestamp is None and (again or not ended)
-
-
-def _pace(plan: Plan | PlanError) -> timedelta:
-    return timedelta(seconds=15 if isinstance(plan, PlanError) else plan.interval_seconds)
 
 
 def _is_delivered(status: PilotRolloutStatus) -> bool:

@@ -25,13 +25,13 @@ def begin(at: Situation) -> Move | None:
     ]
     if against:
         return _hold_for(at, against, phase="Pending")
-    return _enter(at, at.steps[0], "Start")
+    return _enter(at, at.plan.steps[0], "Start")
 
 
 def find_step(at: Situation) -> Move | None:
     """The step that the rollout is in must still be in the spec."""
     step = at.status.step
-    if step is None or (step.index < len(at.steps) and at.steps[step.index].name == step.name):
+    if step is None or (step.index < len(at.plan.steps) and at.plan.steps[step.index].name == step.name):
         return None
     return Move(
         phase="Holding",
@@ -93,7 +93,7 @@ def hold(at: Situation) -> Move | None:
     if bad:
         return _hold_for(at, bad)
     if ends_at is not None and at.now < ends_at and at.status.step:
-        planned = at.steps[at.status.step.index]
+        planned = at.plan.steps[at.status.step.index]
         message = f"step {planned.name} is held for {format_duration(planned.hold_seconds)}"
         return Move(
             phase="Progressing",
@@ -112,10 +112,10 @@ def advance(at: Situation) -> Move | None:
     if at.status.step is None:
         return None
     following = at.status.step.index + 1
-    if following < len(at.steps):
-        return _enter(at, at.steps[following], "Advance")
-    step = at.steps[-1]
-    message = f"all {len(at.steps)} steps are done; step {step.name} stays in force"
+    if following < len(at.plan.steps):
+        return _enter(at, at.plan.steps[following], "Advance")
+    step = at.plan.steps[-1]
+    message = f"all {len(at.plan.steps)} steps are done; step {step.name} stays in force"
     return Move("Completed", "Completed", message, "Complete", at_rest=True)
 
 
@@ -180,7 +180,7 @@ def _enter(at: Situation, step: PlannedStep, action: Action) -> Move:
 def _why(at: Situation, step: PlannedStep) -> str:
     """What the step before has shown, by the last value of each indicator."""
     if step.index == 0:
-        return f"the first of {len(at.steps)} steps; nothing speaks against it"
+        return f"the first of {len(at.plan.steps)} steps; nothing speaks against it"
     values = dict.fromkeys(
         f"{rule.indicator} {found.value}"
         for rule, found in at.judged

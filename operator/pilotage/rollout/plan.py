@@ -10,7 +10,7 @@ from fractions import Fraction
 
 from pilotage.judging.evidence import Question
 from pilotage.judging.questions import RuleError, indicator_question
-from pilotage.judging.rules import Rule, read_rules
+from pilotage.judging.rules import Rule, readable_rules
 from pilotage.resources.durations import parse_duration
 from pilotage.resources.indicators import IndicatorTemplateSpec
 from pilotage.resources.rollout import PilotRollout, PilotRolloutSpec, Step
@@ -34,19 +34,21 @@ class PlanError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A spec that has been understood.
+    """A spec that has been read, as far as it can be.
 
     Attributes:
         interval_seconds: between two judgements.
-        steps: in order.
-        rules: all criteria and objectives; findings come in their order.
+        steps: in order; none where they can't be carried out.
+        rules: criteria and objectives that can be judged, whatever is wrong elsewhere; findings come in their order.
         population: what to ask for the number of users, where an indicator tells it.
+        problem: the first thing that is wrong; None if the spec can be carried out.
     """
 
     interval_seconds: float
     steps: tuple[PlannedStep, ...]
     rules: tuple[Rule, ...]
     population: Question | None
+    problem: PlanError | None = None
 
     @property
     def questions(self) -> tuple[Question, ...]:
@@ -60,26 +62,38 @@ def read_plan(rollout: PilotRollout, templates: Mapping[str, IndicatorTemplateSp
     Args:
         rollout: as it is in the API server.
         templates: the IndicatorTemplates by name.
-
-    Raises:
-        PlanError: the spec says something that can't be carried out.
     """
     spec, meta = rollout.spec, rollout.metadata
-    criteria = _read_cohorts(spec)
+    rules, wrong = readable_rules(spec, templates, namespace=meta.namespace, name=meta.name)
+    problems = [PlanError(error.field, error.message) for error in wrong]
+    population: Question | None = None
+    steps: tuple[PlannedStep, ...] = ()
     try:
-        rules = read_rules(spec, templates, namespace=meta.namespace, name=meta.name)
-        population = spec.audience.population
-        question = (
-            indicator_question(spec, templates, population.indicator, namespace=meta.namespace, name=meta.name)
-            if population and population.indicator
-            else None
+        population = _read_population(rollout, templates)
+        steps = _read_steps(spec)
+    except PlanError as error:
+        problems.append(error)
+    return Plan(parse_duration(spec.interval), steps, rules, population, problems[0] if problems else None)
+
+
+def _read_population(rollout: PilotRollout, templates: Mapping[str, IndicatorTemplateSpec]) -> Question | None:
+    spec, meta = rollout.spec, rollout.metadata
+    if spec.audience.population is None or spec.audience.population.indicator is None:
+        return None
+    try:
+        return indicator_question(
+            spec, templates, spec.audience.population.indicator, namespace=meta.namespace, name=meta.name
         )
     except RuleError as error:
         raise PlanError(error.field, error.message) from error
+
+
+def _read_steps(spec: PilotRolloutSpec) -> tuple[PlannedStep, ...]:
+    criteria = _read_cohorts(spec)
     steps = tuple(_read_step(index, step, criteria) for index, step in enumerate(spec.steps))
     _check_audience(spec)
     _check_steps(spec, steps)
-    return Plan(parse_duration(spec.interval), steps, rules, question)
+    return steps
 
 
 def _read_cohorts(spec: PilotRolloutSpec) -> dict[str, str]:

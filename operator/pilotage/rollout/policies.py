@@ -14,12 +14,12 @@ Policy = Callable[[Situation], Move | None]
 
 POLICIES: Sequence[Policy] = (
     release,
-    stall,
     take_back,
     finish_rollback,
     start_over,
     rest,
     shed,
+    stall,
     pause,
     begin,
     find_step,

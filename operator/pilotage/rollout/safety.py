@@ -4,7 +4,6 @@ from datetime import timedelta
 
 from pilotage.judging.rules import Rule
 from pilotage.resources.status import Finding, RollbackStatus, StepStatus
-from pilotage.rollout.plan import PlanError
 from pilotage.rollout.situation import NOBODY, Move, Situation, once
 
 
@@ -28,16 +27,16 @@ def release(at: Situation) -> Move | None:
 
 
 def stall(at: Situation) -> Move | None:
-    """The spec can't be carried out: keep what is, and say which field."""
-    if not isinstance(at.plan, PlanError):
+    """The spec can't be carried out: keep what is, and say which field. What can be read still guards the users."""
+    if at.plan.problem is None:
         return None
     return Move(
         phase="Holding" if at.exposed else "Pending",
         reason="InvalidSpec",
-        message=str(at.plan),
+        message=str(at.plan.problem),
         action=once(at, "Stall", "InvalidSpec"),
         waits_for="a valid spec",
-        at_rest=True,
+        at_rest=not at.exposed,
     )
 
 

@@ -11,8 +11,8 @@ from typing import Any
 from pilotage.judging.rules import Rule
 from pilotage.resources.rollout import PilotRolloutSpec
 from pilotage.resources.status import Action, ExposureStatus, Finding, Phase, PilotRolloutStatus
-from pilotage.rollout.admission import Crowd, PlannedStep, User
-from pilotage.rollout.plan import Plan, PlanError
+from pilotage.rollout.admission import Crowd, User
+from pilotage.rollout.plan import Plan
 
 NOBODY = ExposureStatus(kind="off", users=0)
 
@@ -86,18 +86,13 @@ class Move:
 class Situation:
     """The input of every policy."""
 
-    plan: Plan | PlanError
+    plan: Plan
     spec: PilotRolloutSpec
     namespace: str
     name: str
     status: PilotRolloutStatus
     seen: Seen
     now: datetime
-
-    @property
-    def steps(self) -> tuple[PlannedStep, ...]:
-        """The plan's steps; none while the spec can't be understood."""
-        return () if isinstance(self.plan, PlanError) else self.plan.steps
 
     @property
     def exposure(self) -> ExposureStatus:
@@ -122,8 +117,6 @@ class Situation:
     @property
     def judged(self) -> tuple[tuple[Rule, Finding], ...]:
         """The rules that count now, each with its finding: a step's own criteria count only in that step."""
-        if isinstance(self.plan, PlanError):
-            return ()
         step = self.status.step.name if self.status.step else None
         findings = self.seen.findings or tuple(_not_asked(rule) for rule in self.plan.rules)
         return tuple(
@@ -138,7 +131,7 @@ class Situation:
         step = self.status.step
         if step is None or step.verified_time is None:
             return None
-        planned = next((planned for planned in self.steps if planned.name == step.name), None)
+        planned = next((planned for planned in self.plan.steps if planned.name == step.name), None)
         return step.verified_time + timedelta(seconds=planned.hold_seconds) if planned else None
 
 

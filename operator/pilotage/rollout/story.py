@@ -52,7 +52,7 @@ def summarise(status: PilotRolloutStatus, at: Situation, move: Move) -> Summary:
         percent = f"{users * 100 / status.population:.4g}%"
     elif exposure and exposure.kind != "off":
         percent = _percent(exposure.share) if exposure.share else "?"
-    step = f"{status.step.index + 1}/{len(at.steps) or '?'} {status.step.name}" if status.step else "-"
+    step = f"{status.step.index + 1}/{len(at.plan.steps) or '?'} {status.step.name}" if status.step else "-"
     return Summary(
         step=step,
         users="?" if users is None else str(users),
