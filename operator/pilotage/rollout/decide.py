@@ -60,16 +60,16 @@ def decide(plan: Plan, rollout: PilotRollout, seen: Seen, now: datetime) -> Deci
     at = Situation(plan, rollout.spec, rollout.metadata.namespace, rollout.metadata.name, noticed, seen, now)
     move = next(answer for policy in POLICIES if (answer := policy(at)) is not None)
     status = _carry_out(at, move, rollout)
-    wake_at = (
-        now
-        if move.at_once
-        else None
-        if move.at_rest and _is_delivered(status)
-        else now + timedelta(seconds=plan.interval_seconds)
-    )
-    if wake_at and move.until and now < move.until < wake_at:
-        wake_at = move.until
-    return Decision(status, wake_at, released=seen.deleting)
+    return Decision(status, _wake_at(at, move, status), released=seen.deleting)
+
+
+def _wake_at(at: Situation, move: Move, status: PilotRolloutStatus) -> datetime | None:
+    if move.at_once:
+        return at.now
+    if move.at_rest and _is_delivered(status):
+        return None
+    next_judgement = at.now + timedelta(seconds=at.plan.interval_seconds)
+    return move.until if move.until and at.now < move.until < next_judgement else next_judgement
 
 
 def exposure_of(rollout: PilotRollout, status: PilotRolloutStatus) -> Exposure | None:
