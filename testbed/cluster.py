@@ -6,10 +6,10 @@ import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from testbed.processes import Process
+from testbed.stopping import Stopping
 
 
 class KubectlError(RuntimeError):
@@ -22,7 +22,7 @@ class KubectlError(RuntimeError):
 
 
 @dataclass(frozen=True, slots=True)
-class Cluster:
+class Cluster(Stopping):
     """A running cluster.
 
     Attributes:
@@ -30,7 +30,6 @@ class Cluster:
         kubeconfig: of an administrator; the file stands alone (certificates are inside).
         server: URL of the API server.
         ca: PEM file with the certificates that the API server is checked with; empty if those of the system are meant.
-        admin_token: bearer token of an administrator; None where the provider gives another kind of credentials.
         directory: a temporary folder that goes when the cluster goes.
         kubectl_path: the kubectl to use.
         components: the processes by name (etcd, kube-apiserver, ...), to stop, kill, pause and start; empty where the
@@ -42,7 +41,6 @@ class Cluster:
     kubeconfig: Path
     server: str
     ca: Path
-    admin_token: str | None
     directory: Path
     kubectl_path: Path
     components: Mapping[str, Process]
@@ -88,14 +86,6 @@ class Cluster:
     def stop(self) -> None:
         """End what was started for this cluster; a cluster that was there before is left alone."""
         self._close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
 
 def run_kubectl(

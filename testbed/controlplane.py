@@ -80,7 +80,6 @@ def _start(
         kubeconfig=plan.kubeconfig,
         server=plan.server,
         ca=plan.ca,
-        admin_token=plan.token,
         directory=plan.directory,
         kubectl_path=binaries["kubectl"],
         components=group.processes,

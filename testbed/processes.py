@@ -15,10 +15,9 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from testbed.errors import SetupError
+from testbed.stopping import Stopping
 
 _WATCHER = Path(__file__).with_name("watcher.py")
 
@@ -120,7 +119,7 @@ class Process:
         return self._popen
 
 
-class ProcessGroup:
+class ProcessGroup(Stopping):
     """A folder and the processes that work in it; `stop()` or the end of this process ends them all.
 
     Args:
@@ -189,11 +188,3 @@ class ProcessGroup:
             if self._watcher.stdin and self._watcher.stdout and not self._watcher.stdin.closed:
                 self._watcher.stdin.close()
                 self._watcher.stdout.read()  # ends when the cleaner has ended, and so the folder is gone
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()

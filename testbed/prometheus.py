@@ -7,20 +7,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from testbed import ports
 from testbed.binaries import provide
 from testbed.processes import Process, ProcessGroup
 from testbed.startup import start_group, wait_ready
+from testbed.stopping import Stopping
 from testbed.waiting import wait_until
 
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 @dataclass(slots=True)
-class PrometheusServer:
+class PrometheusServer(Stopping):
     """A running Prometheus.
 
     Attributes:
@@ -78,14 +78,6 @@ class PrometheusServer:
     def stop(self) -> None:
         """End it; its folder goes too."""
         self._group.stop()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
 
 def start_prometheus(
