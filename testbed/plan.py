@@ -97,12 +97,7 @@ def _apiserver(plan: Plan) -> list[str]:
 
 def _controller_manager(plan: Plan) -> list[str]:
     return [
-        f"--kubeconfig={plan.kubeconfig}",
-        f"--authentication-kubeconfig={plan.kubeconfig}",
-        f"--authorization-kubeconfig={plan.kubeconfig}",
-        "--bind-address=127.0.0.1",
-        f"--secure-port={plan.controller_manager}",
-        "--leader-elect=false",
+        *_controller(plan, plan.controller_manager),
         "--use-service-account-credentials",
         f"--service-account-private-key-file={plan.certificates / 'apiserver.key'}",
         f"--root-ca-file={plan.ca}",
@@ -112,12 +107,17 @@ def _controller_manager(plan: Plan) -> list[str]:
 
 
 def _scheduler(plan: Plan) -> list[str]:
+    return _controller(plan, plan.scheduler)
+
+
+def _controller(plan: Plan, port: int) -> list[str]:
+    """What Kubernetes' own controllers have in common: they act as the administrator, and nobody else does."""
     return [
         f"--kubeconfig={plan.kubeconfig}",
         f"--authentication-kubeconfig={plan.kubeconfig}",
         f"--authorization-kubeconfig={plan.kubeconfig}",
         "--bind-address=127.0.0.1",
-        f"--secure-port={plan.scheduler}",
+        f"--secure-port={port}",
         "--leader-elect=false",
     ]
 
