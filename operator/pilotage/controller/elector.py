@@ -154,5 +154,4 @@ def _claim_of(body: dict[str, Any]) -> Claim:
         holder=spec.get("holderIdentity") or "",
         version=body["metadata"]["resourceVersion"],
         lease_seconds=float(spec.get("leaseDurationSeconds") or 0),
-        transitions=spec.get("leaseTransitions") or 0,
     )

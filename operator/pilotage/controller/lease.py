@@ -41,13 +41,11 @@ class Claim:
         holder: identity of the leader; empty if it was given back.
         version: resourceVersion; another one means that somebody wrote.
         lease_seconds: how long the holder may be silent, in its own words.
-        transitions: how often the holder has changed.
     """
 
     holder: str
     version: str
     lease_seconds: float
-    transitions: int = 0
 
 
 NEVER = float("-inf")
