@@ -42,9 +42,7 @@ def hash_order(keys: Iterable[str], *, seed: str, generation: HashGeneration) ->
     return tuple(sorted(buckets, key=lambda key: (buckets[key], key)))
 
 
-def share_covering(
-    keys: Iterable[str], count: int, *, seed: str, generation: HashGeneration, besides: Iterable[str] = ()
-) -> int:
+def share_covering(keys: Iterable[str], count: int, *, seed: str, generation: HashGeneration) -> int:
     """The smallest share, in parts per billion, that admits exactly `count` of the known users.
 
     It grows with `count`. Where two users fall into the same part and only one of them fits (a matter of one in a
@@ -52,14 +50,12 @@ def share_covering(
     than `count` are known, it admits all of them.
 
     Args:
-        keys: the known users who may come in by share: those who meet the criteria and are not denied.
+        keys: the known users who may come in by share: who meet the criteria, are not denied and not in by name.
         count: how many of them the share shall admit.
         seed: put before the key.
         generation: of the evaluators that the applications use.
-        besides: users who are in by name: they are left out of the count.
     """
-    left = set(keys).difference(besides)
-    parts = sorted(part_of(bucket_of(key, seed=seed, generation=generation)) for key in left)
+    parts = sorted(part_of(bucket_of(key, seed=seed, generation=generation)) for key in set(keys))
     count = min(count, len(parts))
     if count <= 0:
         return 0
