@@ -46,20 +46,16 @@ def test_help_imports_nothing_heavy() -> None:
     assert done.stdout == "set()\n"
 
 
+def run_operator(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """What `pilotage run` says where it ends by itself."""
+    command = [sys.executable, "-m", "pilotage", "run", "--prometheus=http://127.0.0.1:9", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
 def test_a_port_that_is_taken_is_said_and_ends_the_operator(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        done = subprocess.run(
-            [
-                *(sys.executable, "-m", "pilotage", "run", "--prometheus=http://127.0.0.1:9"),
-                *(
-                    f"--http-port={taken.getsockname()[1]}",
-                    f"--kubeconfig={kubeconfig(tmp_path, 'http://127.0.0.1:9')}",
-                ),
-            ],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
+        done = run_operator(
+            f"--http-port={taken.getsockname()[1]}", f"--kubeconfig={kubeconfig(tmp_path, 'http://127.0.0.1:9')}"
         )
     assert done.returncode == 1
     assert "can't start: " in done.stderr
@@ -67,16 +63,7 @@ def test_a_port_that_is_taken_is_said_and_ends_the_operator(tmp_path: Path) -> N
 
 
 def test_without_a_cluster_the_operator_says_what_to_give(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "pilotage", "run", "--prometheus=http://127.0.0.1:9", "--http-port=0"),
-            f"--kubeconfig={tmp_path}/nowhere",
-        ],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = run_operator("--http-port=0", f"--kubeconfig={tmp_path}/nowhere")
     assert done.returncode == 1
     assert "give --kubeconfig, or run in a pod" in done.stderr
     assert "Traceback" not in done.stderr
