@@ -22,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="pilotage",
-        description="Features reach real users step by step, are judged at each, and are taken back when they break.",
+        description="Let features reach real users step by step, judge every step, and take back what breaks.",
     )
     parser.add_argument("--version", action="version", version=f"pilotage {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)

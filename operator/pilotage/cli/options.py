@@ -14,7 +14,7 @@ def add_cluster(parser: argparse.ArgumentParser) -> None:
         "--kubeconfig",
         type=Path,
         metavar="FILE",
-        help="kubeconfig to use; else the pod's ServiceAccount, else $KUBECONFIG",
+        help="kubeconfig to use (default: the pod's ServiceAccount, else $KUBECONFIG, else ~/.kube/config)",
     )
 
 
@@ -25,10 +25,13 @@ def add_prometheus(parser: argparse.ArgumentParser) -> None:
         "--prometheus",
         required=True,
         metavar="URL",
-        help="where evidence is asked for: Prometheus, or what speaks its query API",
+        help="where to ask for evidence: Prometheus, or what speaks its query API",
     )
     group.add_argument(
-        "--prometheus-token-file", type=Path, metavar="FILE", help="bearer token to send; read anew for each request"
+        "--prometheus-token-file",
+        type=Path,
+        metavar="FILE",
+        help="holds the bearer token to send; read anew for each request",
     )
     group.add_argument(
         "--prometheus-ca-file", type=Path, metavar="FILE", help="certificates to trust instead of the system's"
@@ -39,12 +42,17 @@ def add_process(parser: argparse.ArgumentParser, *, http_port: int) -> None:
     """How the process shows itself."""
     group = parser.add_argument_group("process")
     group.add_argument(
-        "--http-host", default="127.0.0.1", metavar="ADDRESS", help="for probes and metrics (default: %(default)s)"
+        "--http-host",
+        default="127.0.0.1",
+        metavar="ADDRESS",
+        help="where probes and metrics are served (default: %(default)s)",
     )
     group.add_argument(
         "--http-port", type=int, default=http_port, metavar="PORT", help="0 takes a free one (default: %(default)s)"
     )
-    group.add_argument("--log-level", choices=LEVELS, default="info", help="(default: %(default)s)")
+    group.add_argument(
+        "--log-level", choices=LEVELS, default="info", help="the least that is logged (default: %(default)s)"
+    )
 
 
 def default_identity() -> str:

@@ -17,19 +17,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     flags.add_argument(
         "--flag-service",
         metavar="HOST:PORT",
-        help="asked whether a decision is in force; without it, what is written counts as in force",
+        help="where to ask whether a decision is in force; without it, what was written counts as in force",
     )
-    flags.add_argument("--flag-service-ca", type=Path, metavar="FILE", help="certificates to trust; without it, no TLS")
     flags.add_argument(
-        "--flag-service-token-file", type=Path, metavar="FILE", help="bearer token to send; read anew for each request"
+        "--flag-service-ca", type=Path, metavar="FILE", help="certificates to trust; without them, no TLS"
+    )
+    flags.add_argument(
+        "--flag-service-token-file",
+        type=Path,
+        metavar="FILE",
+        help="holds the bearer token to send; read anew for each request",
     )
     lease = parser.add_argument_group("leader election")
     default = "(default: %(default)s)"
-    lease.add_argument("--lease-namespace", default=options.default_namespace(), metavar="NAME", help=default)
-    lease.add_argument("--lease-name", default="pilotage-operator", metavar="NAME", help=default)
-    lease.add_argument("--identity", default=options.default_identity(), metavar="NAME", help=default)
+    lease.add_argument(
+        "--lease-namespace", default=options.default_namespace(), metavar="NAME", help=f"where the Lease is {default}"
+    )
+    lease.add_argument(
+        "--lease-name", default="pilotage-operator", metavar="NAME", help=f"the Lease whose holder leads {default}"
+    )
+    lease.add_argument(
+        "--identity", default=options.default_identity(), metavar="NAME", help=f"name of this replica {default}"
+    )
     options.add_process(parser, http_port=8080)
-    parser.add_argument("--workers", type=int, default=64, metavar="N", help="runs at once (default: %(default)s)")
+    parser.add_argument("--workers", type=int, default=64, metavar="N", help=f"rollouts to work on at once {default}")
 
 
 def execute(arguments: argparse.Namespace) -> int:
