@@ -51,13 +51,37 @@ def _rfc3339(moment: datetime) -> str:
 Time = Annotated[AwareDatetime, PlainSerializer(_rfc3339, return_type=str)]
 """A moment, always with a zone; on the wire RFC 3339 in UTC with milliseconds."""
 
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
+_NAME_PATTERN = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
+_INDICATOR_NAME_PATTERN = r"^[a-z][a-z0-9_-]*$"
+_FLAG_KEY_PATTERN = r"^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$"
+
+Name = Annotated[
+    str,
+    StringConstraints(pattern=_NAME_PATTERN, max_length=63),
+    reads(
+        _NAME_PATTERN, "write a name of lower-case letters, digits and `-` that starts with a letter, such as week-1"
+    ),
+]
 """A DNS label that starts with a letter."""
 
-IndicatorName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]*$", max_length=63)]
+IndicatorName = Annotated[
+    str,
+    StringConstraints(pattern=_INDICATOR_NAME_PATTERN, max_length=63),
+    reads(
+        _INDICATOR_NAME_PATTERN,
+        "write a name of lower-case letters, digits, `_` and `-` that starts with a letter, such as error_ratio",
+    ),
+]
 """An indicator's name as criteria use it: `error_ratio`, `p95`."""
 
-FlagKey = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$", max_length=100)]
+FlagKey = Annotated[
+    str,
+    StringConstraints(pattern=_FLAG_KEY_PATTERN, max_length=100),
+    reads(
+        _FLAG_KEY_PATTERN,
+        "write a flag's key of letters, digits, `-`, `_` and `.`, such as semantic-search",
+    ),
+]
 """A flag's key: also the key of its entry in a ConfigMap."""
 
 VariantName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][-A-Za-z0-9_.]*$", max_length=63)]

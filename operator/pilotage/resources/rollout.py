@@ -116,7 +116,7 @@ class Cohort(Model):
         reads(
             AUDIENCE_PATTERN,
             "write terms joined by `and` and `or`, such as `orders > 10 and device == 'mobile'`; a term may also be"
-            " `country in ['de', 'at']`",
+            " `country in ['de', 'at']`; there are no parentheses",
         ),
     ]
     """criteria on the evaluation context, such as `orders > 10` or `device == 'mobile' and country in ['de', 'at']`."""
@@ -159,7 +159,7 @@ class Delivery(Model):
     """How the decision reaches users."""
 
     flags: FlagDelivery = FlagDelivery()
-    """flags is the flag document."""
+    """flags is the document that holds the flag."""
 
 
 class Objective(Model):
@@ -191,11 +191,12 @@ class Step(Model):
     users: Users | None = None
     """users is how many users are in, in all."""
     percent: Percent | None = None
-    """percent of the cohorts' users (of all users, without cohorts), 0 < percent <= 100; fractions as a string."""
+    """percent of the cohorts' users (of all users, without cohorts), 0 < percent <= 100; a fraction is a
+    string, such as `"0.5"`."""
     cohorts: Annotated[tuple[Name, ...], Field(max_length=16, json_schema_extra=SET)] = ()
     """cohorts that may come in with this step; everybody if empty. Cohorts alone let all of their users in."""
     hold: Duration = "0s"
-    """hold is how long the step lasts at least, from when its users have been verified to have the feature."""
+    """hold is how long the step lasts at least, counted from when its users were seen to have the feature."""
     go: Criteria = ()
     """go are further criteria that must hold before this step is left."""
 
@@ -237,28 +238,29 @@ class PilotRolloutSpec(Model):
     ] = "15s"
     """interval between two judgements; no shorter than the scrape interval."""
     indicators: Annotated[tuple[Indicator, ...], Field(max_length=32, json_schema_extra=keyed_by("name"))] = ()
-    """indicators are what is measured."""
+    """indicators are what is measured, each by PromQL; objectives and criteria name them."""
     objectives: Annotated[tuple[Objective, ...], Field(max_length=32, json_schema_extra=ATOMIC)] = ()
     """objectives that every step is held to."""
     steps: Annotated[
         tuple[Step, ...],
         Field(min_length=1, max_length=32, json_schema_extra={**keyed_by("name"), **validations(*ORDER)}),
     ]
-    """steps from nobody to everybody, in order; each lets in at least whom the one before did."""
+    """steps in order, from nobody to everybody; each keeps all users whom the one before let in."""
     go: Criteria = ()
-    """go are the criteria that must all hold before any step is left."""
+    """go are the criteria that must all hold before any step is left, such as `satisfaction >= 8.5 for 7d`."""
     no_go: Criteria = ()
-    """noGo are criteria any of which holds the rollout where it is."""
+    """noGo are criteria any of which holds the rollout where it is, such as `satisfaction < 8 for 14d`."""
     rollback: Criteria = ()
-    """rollback are criteria any of which takes users back."""
+    """rollback are criteria any of which takes users back, such as `error_ratio > 1% for 10m`."""
     throttle: Criteria = ()
-    """throttle are criteria any of which sheds users to the last proven step until it is over."""
+    """throttle are criteria any of which sheds users to the step before until it is over, such as
+    `peak_load > 85% for 10m`."""
     on_rollback: OnRollback = OnRollback()
     """onRollback says what a rollback does."""
     on_delete: OnDelete = OnDelete()
     """onDelete says what the deletion of this rollout leaves behind."""
     paused: bool = False
-    """paused stops advancing; users keep what they have, and a rollback still happens."""
+    """paused stops growth; users keep what they have, and are still taken back or shed where a rule says so."""
 
 
 class PilotRollout(Resource):
@@ -281,6 +283,6 @@ class PilotRollout(Resource):
     )
 
     spec: PilotRolloutSpec
-    """spec is what shall happen."""
+    """spec is what is wanted: the feature, its users, its steps, and what they are judged by."""
     status: PilotRolloutStatus = PilotRolloutStatus()
     """status is what was observed and decided; only the operator writes it."""

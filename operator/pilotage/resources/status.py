@@ -52,7 +52,7 @@ class Summary(Model):
     step: Short = ""
     """step as `2/6 week-3`."""
     users: Short = ""
-    """users admitted, `20`, or `~3000` where the number is an estimate."""
+    """users admitted, such as `20`; `?` where their number is not known."""
     percent: Short = ""
     """percent admitted, `30%`."""
     verdict: Short = ""
@@ -155,7 +155,7 @@ class Finding(Model):
     earliest: Time | None = None
     """earliest is when it can be met at the earliest."""
     message: Message = ""
-    """message explains it."""
+    """message explains it, with numbers."""
 
 
 class RollbackStatus(Model):
@@ -235,6 +235,7 @@ class PilotRolloutStatus(Model):
     rollback: RollbackStatus | None = None
     """rollback, where users were taken back."""
     conditions: Annotated[tuple[Condition, ...], Field(max_length=16, json_schema_extra=keyed_by("type"))] = ()
-    """conditions: Ready, Reconciling, Stalled, Healthy, Completed."""
+    """conditions: Ready and Completed (the last step is done), Reconciling (on the way), Stalled (a person is needed),
+    Healthy (nothing is broken)."""
     history: Annotated[tuple[HistoryEntry, ...], Field(max_length=HISTORY_LIMIT, json_schema_extra=ATOMIC)] = ()
     """history of the last decisions, oldest first."""

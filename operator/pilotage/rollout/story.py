@@ -14,7 +14,7 @@ Truth = Literal["True", "False", "Unknown"]
 
 
 def describe_admitted(status: PilotRolloutStatus) -> str:
-    """Who is admitted, in words: `20 users`, `~900 users (30%)`, `nobody`, `everybody`."""
+    """Who is admitted, in words: `20 users`, `900 users (30%)`, `nobody`, `everybody`."""
     exposure = status.exposure
     if exposure is None or exposure.kind == "off":
         return "nobody"
