@@ -30,8 +30,6 @@ class Clients:
     inside: int = 0
     most: int = 0
     dropped: int = 0
-    unanswered: int = 0
-    answered: int = 0
     first_dropped_at: datetime | None = None
     last_treatment_at: datetime | None = None
 
@@ -42,8 +40,6 @@ class Clients:
             inside=data["inside"],
             most=data["most"],
             dropped=data["dropped"],
-            unanswered=data["unanswered"],
-            answered=sum(data["answers"].values()),
             first_dropped_at=_moment(data["first_dropped_at"]),
             last_treatment_at=_moment(data["last_treatment_at"]),
         )
