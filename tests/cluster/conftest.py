@@ -1,6 +1,6 @@
 """The session's cluster with Pilotage in it: definitions, rights and guard as the chart installs them, but no pods."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -8,6 +8,7 @@ import pytest
 from pilotage.kube import Kube
 from testbed import Cluster
 from testbed.install import Installed, install
+from tests.cluster.flag_world import Background, World
 
 
 @pytest.fixture(scope="session")
@@ -50,3 +51,19 @@ async def flags_kube(installed: Installed) -> AsyncIterator[Kube]:
     kube = await Kube.connect(installed.flags_kubeconfig)
     yield kube
     await kube.close()
+
+
+@pytest.fixture(scope="module")
+def background() -> Iterator[Background]:
+    """Give an event loop in a thread of its own."""
+    running = Background()
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def world(installed: Installed, namespace: str, background: Background) -> Iterator[World]:
+    """Give the test's namespace, enrolled, with what delivers flags in it."""
+    made = World(installed, namespace, background)
+    yield made
+    made.close()

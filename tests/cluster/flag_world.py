@@ -21,6 +21,7 @@ from openfeature.exception import OpenFeatureError
 from openfeature.flag_evaluation import FlagResolutionDetails
 
 from pilotage.delivery.flags import FlagTarget
+from pilotage.delivery.target import Place
 from pilotage.flags.service import serve
 from pilotage.kube import Kube
 from testbed import wait_until
@@ -91,6 +92,9 @@ class World:
 
     def target(self, **options: Any) -> FlagTarget:
         return FlagTarget(self.operator, **options)
+
+    def place(self, name: str = "one") -> Place:
+        return Place(self.namespace, "pilot-flags", f"pilotage/{name}")
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         return self.background.run(work)

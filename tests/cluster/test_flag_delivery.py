@@ -8,29 +8,14 @@ from typing import Any
 
 import pytest
 
-from pilotage.delivery.target import DeliveryConflictError, DeliveryError, Observed, Place
+from pilotage.delivery.target import DeliveryConflictError, DeliveryError, Place
 from pilotage.rollout.exposure import SHARE_TOTAL, Exposure
 from testbed import Cluster, KubectlError, wait_until
-from testbed.install import Installed
-from tests.cluster.flag_world import Background, World
+from tests.cluster.flag_world import World
 
 BASE = Exposure("checkout", "on", "off", "users", enrolled=("user-1", "user-2"), seed="7f3a:", revision=1)
 OFF = replace(BASE, kind="off", enrolled=(), revision=9)
 PROBES = tuple(f"probe-{number}" for number in range(40))
-
-
-@pytest.fixture(scope="module")
-def background() -> Iterator[Background]:
-    running = Background()
-    yield running
-    running.stop()
-
-
-@pytest.fixture
-def world(installed: Installed, namespace: str, background: Background) -> Iterator[World]:
-    made = World(installed, namespace, background)
-    yield made
-    made.close()
 
 
 @pytest.fixture
@@ -45,41 +30,36 @@ def feature_flags(cluster: Cluster) -> Iterator[None]:
     cluster.kubectl("delete", "-f", file)
 
 
-def place(world: World, name: str = "one") -> Place:
-    return Place(world.namespace, "pilot-flags", f"pilotage/{name}")
-
-
 def test_an_exposure_becomes_a_config_map_that_the_rollout_owns(world: World) -> None:
     target = world.target()
-    assert world.run(target.observe(place(world), "checkout")) == Observed("ConfigMap/pilot-flags")
-    assert world.run(target.apply(place(world), BASE)) == "ConfigMap/pilot-flags"
+    assert world.run(target.apply(world.place(), BASE)) == "ConfigMap/pilot-flags"
     found = world.config_map()
     assert found["metadata"]["labels"] == {"app.kubernetes.io/managed-by": "pilotage", "pilotage.dev/flags": "true"}
     assert world.definition()["variants"] == {"on": True, "off": False}
     assert [(field["manager"], field["operation"]) for field in found["metadata"]["managedFields"]] == [
         ("pilotage/one", "Apply")
     ]
-    assert world.run(target.observe(place(world), "checkout")) == Observed("ConfigMap/pilot-flags", 1)
+    assert world.definition()["metadata"]["pilotage.revision"] == 1
 
 
 def test_applying_the_same_again_writes_nothing(world: World) -> None:
     target = world.target()
-    world.run(target.apply(place(world), BASE))
+    world.run(target.apply(world.place(), BASE))
     before = world.config_map()["metadata"]["resourceVersion"]
-    world.run(target.apply(place(world), BASE))
-    world.run(target.kill(place(world), BASE))
+    world.run(target.apply(world.place(), BASE))
+    world.run(target.kill(world.place(), BASE))
     assert world.config_map()["metadata"]["resourceVersion"] == before
 
 
 def test_two_rollouts_share_a_config_map(world: World) -> None:
     target = world.target()
     other = replace(BASE, flag="search", revision=5)
-    world.run(target.apply(place(world), BASE))
-    world.run(target.apply(place(world, "two"), other))
-    world.run(target.kill(place(world), OFF))
+    world.run(target.apply(world.place(), BASE))
+    world.run(target.apply(world.place("two"), other))
+    world.run(target.kill(world.place(), OFF))
     assert sorted(world.config_map()["data"]) == ["checkout.json", "search.json"]
-    assert world.run(target.observe(place(world, "two"), "search")) == Observed("ConfigMap/pilot-flags", 5)
-    assert world.run(target.observe(place(world), "checkout")) == Observed("ConfigMap/pilot-flags", 9)
+    assert world.definition("search")["metadata"]["pilotage.revision"] == 5
+    assert world.definition("checkout")["metadata"]["pilotage.revision"] == 9
 
 
 def edit(world: World, definition: dict[str, Any]) -> None:
@@ -96,16 +76,14 @@ def edit(world: World, definition: dict[str, Any]) -> None:
 def test_growth_waits_while_another_manager_writes_the_flag_and_a_kill_does_not(world: World) -> None:
     target = world.target()
     grown = replace(BASE, enrolled=("user-1", "user-2", "user-3"), revision=2)
-    world.run(target.apply(place(world), BASE))
+    world.run(target.apply(world.place(), BASE))
     edit(world, {**world.definition(), "state": "DISABLED"})
-    observed = world.run(target.observe(place(world), "checkout"))
-    assert observed.others == ("argocd",)
     with pytest.raises(DeliveryConflictError, match="also written by argocd: take it out there"):
-        world.run(target.apply(place(world), grown))
+        world.run(target.apply(world.place(), grown))
     assert world.definition()["state"] == "DISABLED"
-    world.run(target.kill(place(world), OFF))
+    world.run(target.kill(world.place(), OFF))
     assert world.definition()["targeting"] == {"if": [True, "off", "off"]}
-    world.run(target.apply(place(world), replace(grown, revision=10)))
+    world.run(target.apply(world.place(), replace(grown, revision=10)))
     assert world.definition()["metadata"]["pilotage.revision"] == 10
 
 
@@ -124,55 +102,55 @@ def test_a_conflict_that_comes_between_reading_and_writing_is_found_by_the_serve
             return found
 
     target = world.target()
-    world.run(target.apply(place(world), BASE))
+    world.run(target.apply(world.place(), BASE))
     edit(world, {**world.definition(), "state": "DISABLED"})
     target._kube = Blind()  # type: ignore[assignment]
     with pytest.raises(DeliveryConflictError, match="checkout is also written by argocd"):
-        world.run(target.apply(place(world), replace(BASE, revision=2)))
+        world.run(target.apply(world.place(), replace(BASE, revision=2)))
 
 
 def test_growth_that_would_take_the_feature_from_somebody_is_refused(world: World) -> None:
     target = world.target()
     share = replace(BASE, kind="percent", share=SHARE_TOTAL // 2, revision=2)
-    world.run(target.apply(place(world), share))
+    world.run(target.apply(world.place(), share))
     for smaller in (
         replace(share, share=SHARE_TOTAL // 3, revision=3),
         replace(share, seed="other:", revision=3),
         replace(share, criteria=("orders > 10",), revision=3),
     ):
         with pytest.raises(DeliveryError, match="would take checkout from users who have it"):
-            world.run(target.apply(place(world), smaller))
+            world.run(target.apply(world.place(), smaller))
     assert world.definition()["metadata"]["pilotage.revision"] == 2
-    world.run(target.kill(place(world), replace(share, share=SHARE_TOTAL // 3, revision=3)))
+    world.run(target.kill(world.place(), replace(share, share=SHARE_TOTAL // 3, revision=3)))
     assert world.definition()["metadata"]["pilotage.revision"] == 3
 
 
 def test_without_a_flag_service_verify_reads_the_object_back(world: World) -> None:
     target = world.target()
-    assert "is not served yet" in world.run(target.verify(place(world), BASE, PROBES)).message
-    world.run(target.apply(place(world), BASE))
-    assert world.run(target.verify(place(world), BASE, PROBES)).in_force
-    other = world.run(target.verify(place(world), replace(BASE, revision=2), PROBES))
+    assert "is not served yet" in world.run(target.verify(world.place(), BASE, PROBES)).message
+    world.run(target.apply(world.place(), BASE))
+    assert world.run(target.verify(world.place(), BASE, PROBES)).in_force
+    other = world.run(target.verify(world.place(), replace(BASE, revision=2), PROBES))
     assert not other.in_force
     assert "at revision 1, not 2" in other.message
 
 
 def test_release_leaves_the_final_state_and_nobody_owns_it(world: World) -> None:
     target = world.target()
-    world.run(target.apply(place(world), BASE))
-    world.run(target.apply(place(world, "two"), replace(BASE, flag="search")))
-    world.run(target.release(place(world), replace(BASE, kind="full", revision=7)))
+    world.run(target.apply(world.place(), BASE))
+    world.run(target.apply(world.place("two"), replace(BASE, flag="search")))
+    world.run(target.release(world.place(), replace(BASE, kind="full", revision=7)))
     assert world.definition()["metadata"]["pilotage.revision"] == 7
     assert [field["manager"] for field in world.config_map()["metadata"]["managedFields"]] == ["pilotage/two"]
     again = replace(BASE, kind="full", revision=8)
-    world.run(target.apply(place(world, "three"), again))
+    world.run(target.apply(world.place("three"), again))
     assert world.definition()["metadata"]["pilotage.revision"] == 8
 
 
 def test_the_last_one_to_release_leaves_no_owner_at_all(world: World) -> None:
     target = world.target()
-    world.run(target.apply(place(world), BASE))
-    world.run(target.release(place(world), OFF))
+    world.run(target.apply(world.place(), BASE))
+    world.run(target.release(world.place(), OFF))
     assert "managedFields" not in world.config_map()["metadata"]
     assert world.definition()["targeting"] == {"if": [True, "off", "off"]}
 
@@ -183,7 +161,7 @@ def test_a_namespace_that_is_going_does_not_hold_a_release_up(world: World) -> N
     world.cluster.apply(held, arguments=("--namespace", world.namespace))
     world.cluster.kubectl("delete", "namespace", world.namespace, "--wait=false")
     wait_until(lambda: _is_terminating(world), "a namespace that takes no new objects")
-    world.run(world.target().release(place(world), OFF))
+    world.run(world.target().release(world.place(), OFF))
     world.cluster.kubectl("patch", "configmap", "held", "-n", world.namespace, "--type=json", "-p", _LET_GO)
 
 
@@ -203,7 +181,7 @@ def test_a_config_map_of_somebody_else_is_not_written_even_by_force(world: World
     target = world.target()
     for call in (target.apply, target.kill):
         with pytest.raises(DeliveryError, match=r"not Pilotage's: give spec\.delivery\.flags\.name another name"):
-            world.run(call(place(world), BASE))
+            world.run(call(world.place(), BASE))
     assert world.config_map()["data"] == {"theirs": "1"}
 
 
@@ -213,6 +191,15 @@ def test_without_rights_the_message_names_the_remedy(world: World) -> None:
     for call in (target.apply, target.kill, target.release):
         with pytest.raises(DeliveryError, match="bind ClusterRole pilotage-delivery"):
             world.run(call(elsewhere, BASE))
+
+
+def feature_flag(world: World) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(
+        world.cluster.kubectl(
+            "get", "featureflag", "pilot-flags", "-n", world.namespace, "-o", "json", "--show-managed-fields"
+        )
+    )
+    return found
 
 
 @pytest.mark.usefixtures("feature_flags")
@@ -227,19 +214,18 @@ def test_where_the_kind_is_installed_a_feature_flag_is_written_beside_what_other
     }  # fmt: skip
     world.cluster.apply(theirs, arguments=("--server-side", "--field-manager=argocd"))
     target = world.target()
-    assert world.run(target.apply(place(world), BASE)) == "FeatureFlag/pilot-flags"
-    assert world.run(target.observe(place(world), "checkout")) == Observed("FeatureFlag/pilot-flags", 1)
+    assert world.run(target.apply(world.place(), BASE)) == "FeatureFlag/pilot-flags"
+    assert feature_flag(world)["spec"]["flagSpec"]["flags"]["checkout"]["metadata"]["pilotage.revision"] == 1
     grown = replace(BASE, kind="percent", share=SHARE_TOTAL // 10, criteria=("orders > 10",), revision=2)
-    world.run(target.apply(place(world), grown))
-    world.run(target.apply(place(world), replace(grown, kind="full", revision=3)))
-    assert world.run(target.verify(place(world), replace(grown, kind="full", revision=3), PROBES)).in_force
-    world.run(target.kill(place(world), OFF))
-    found = json.loads(world.cluster.kubectl("get", "featureflag", "pilot-flags", "-n", world.namespace, "-o", "json"))
-    flags = found["spec"]["flagSpec"]["flags"]
+    world.run(target.apply(world.place(), grown))
+    world.run(target.apply(world.place(), replace(grown, kind="full", revision=3)))
+    assert world.run(target.verify(world.place(), replace(grown, kind="full", revision=3), PROBES)).in_force
+    world.run(target.kill(world.place(), OFF))
+    flags = feature_flag(world)["spec"]["flagSpec"]["flags"]
     assert flags["checkout"]["targeting"] == {"if": [True, "off", "off"]}
     assert flags["banner"] == theirs["spec"]["flagSpec"]["flags"]["banner"]  # type: ignore[index]
-    world.run(target.release(place(world), OFF))
-    assert world.run(target.observe(place(world, "two"), "checkout")).others == ()
+    world.run(target.release(world.place(), OFF))
+    assert [field["manager"] for field in feature_flag(world)["metadata"]["managedFields"]] == ["argocd"]
     with pytest.raises(KubectlError):
         world.config_map()
 
@@ -247,7 +233,7 @@ def test_where_the_kind_is_installed_a_feature_flag_is_written_beside_what_other
 @pytest.mark.usefixtures("feature_flags")
 def test_a_conflict_on_a_feature_flag_names_the_other_manager(world: World) -> None:
     target = world.target()
-    world.run(target.apply(place(world), BASE))
+    world.run(target.apply(world.place(), BASE))
     theirs = {
         "apiVersion": "core.openfeature.dev/v1beta1",
         "kind": "FeatureFlag",
@@ -259,16 +245,16 @@ def test_a_conflict_on_a_feature_flag_names_the_other_manager(world: World) -> N
     with pytest.raises(
         DeliveryConflictError, match="FeatureFlag/pilot-flags: the flag checkout is also written by flux"
     ):
-        world.run(target.apply(place(world), replace(BASE, kind="full", revision=2)))
+        world.run(target.apply(world.place(), replace(BASE, kind="full", revision=2)))
 
 
 def test_a_kind_that_is_installed_later_is_found_within_a_minute(world: World, request: pytest.FixtureRequest) -> None:
     seconds = 0.0
     target = world.target(monotonic=lambda: seconds)
-    assert world.run(target.apply(place(world), BASE)) == "ConfigMap/pilot-flags"
+    assert world.run(target.apply(world.place(), BASE)) == "ConfigMap/pilot-flags"
     request.getfixturevalue("feature_flags")
     seconds = 59.0
     grown = replace(BASE, enrolled=(*BASE.enrolled, "user-3"), revision=2)
-    assert world.run(target.apply(place(world), grown)) == "ConfigMap/pilot-flags"
+    assert world.run(target.apply(world.place(), grown)) == "ConfigMap/pilot-flags"
     seconds = 61.0
-    assert world.run(target.kill(place(world), OFF)) == "FeatureFlag/pilot-flags"
+    assert world.run(target.kill(world.place(), OFF)) == "FeatureFlag/pilot-flags"

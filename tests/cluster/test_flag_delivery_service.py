@@ -20,30 +20,16 @@ from openfeature.schemas.protobuf.flagd.sync.v1 import sync_pb2, sync_pb2_grpc
 from prometheus_client import REGISTRY
 
 from pilotage.delivery.dataplane import FlagServiceClient
-from pilotage.delivery.target import DeliveryError, Place
+from pilotage.delivery.target import DeliveryError
 from pilotage.rollout.bucketing import hash_order
 from pilotage.rollout.exposure import SHARE_TOTAL, Exposure
 from testbed import Cluster, wait_until
 from testbed.install import FLAGS, OPERATOR, Installed
-from tests.cluster.flag_world import Application, Background, Service, World, application, with_token
+from tests.cluster.flag_world import Application, Service, World, application, with_token
 
 USERS = [f"user-{number:04}" for number in range(2000)]
 BASE = Exposure("checkout", "on", "off", "off", seed="7f3a:", revision=1)
 ORDER = hash_order(USERS, seed="7f3a:", generation="cbor")
-
-
-@pytest.fixture(scope="module")
-def background() -> Iterator[Background]:
-    running = Background()
-    yield running
-    running.stop()
-
-
-@pytest.fixture
-def world(installed: Installed, namespace: str, background: Background) -> Iterator[World]:
-    made = World(installed, namespace, background)
-    yield made
-    made.close()
 
 
 @contextmanager
@@ -59,10 +45,6 @@ def serving(world: World, **options: Any) -> Iterator[Service]:
 def service(world: World) -> Iterator[Service]:
     with serving(world) as running:
         yield running
-
-
-def place(world: World, name: str = "one") -> Place:
-    return Place(world.namespace, "pilot-flags", f"pilotage/{name}")
 
 
 def users(count: int, revision: int) -> Exposure:
@@ -93,7 +75,7 @@ def test_growing_drops_nobody_and_admits_exactly_the_plan_at_the_application(wor
     before: set[str] = set()
     with application(service.port, world.namespace) as app:
         for want, count in zip(plan, exact, strict=True):
-            world.run(target.apply(place(world), want))
+            world.run(target.apply(world.place(), want))
             app.wait_for(want.revision)
             admitted = app.admitted(USERS)
             assert before <= admitted
@@ -113,7 +95,7 @@ def test_an_edit_and_a_kill_are_in_effect_within_milliseconds(world: World, serv
             kill = revision % 2 == 0
             want = replace(BASE, revision=revision) if kill else users(100, revision)
             began = time.monotonic()
-            world.run((target.kill if kill else target.apply)(place(world), want))
+            world.run((target.kill if kill else target.apply)(world.place(), want))
             app.wait_for(revision)
             seconds.append(time.monotonic() - began)
             assert app.ask(ORDER[0]).value is not kill
@@ -124,11 +106,11 @@ def test_an_edit_and_a_kill_are_in_effect_within_milliseconds(world: World, serv
 
 def test_clients_keep_the_last_rules_while_the_service_is_gone_and_catch_up(world: World, service: Service) -> None:
     target = world.target()
-    world.run(target.apply(place(world), users(10, 1)))
+    world.run(target.apply(world.place(), users(10, 1)))
     with application(service.port, world.namespace) as app:
         app.wait_for(1)
         service.stop()
-        world.run(target.apply(place(world), users(20, 2)))
+        world.run(target.apply(world.place(), users(20, 2)))
         assert len(app.admitted(USERS)) == 10
         service.start()
         app.wait_for(2, seconds=20)
@@ -142,7 +124,7 @@ def test_while_the_api_server_is_away_the_last_rules_are_served_also_to_new_clie
     if server is None:
         pytest.skip("this cluster's API server can't be stopped")
     target = world.target()
-    world.run(target.apply(place(world), users(10, 1)))
+    world.run(target.apply(world.place(), users(10, 1)))
     with application(service.port, world.namespace) as first:
         first.wait_for(1)
         server.stop()
@@ -152,12 +134,12 @@ def test_while_the_api_server_is_away_the_last_rules_are_served_also_to_new_clie
         finally:
             server.start()
             wait_until(lambda: cluster.kubectl("get", "--raw", "/readyz") == "ok", "the API server")
-        world.run(target.apply(place(world), users(20, 2)))
+        world.run(target.apply(world.place(), users(20, 2)))
         first.wait_for(2, seconds=20)
 
 
 def test_a_broken_entry_does_not_take_the_other_flags_down(world: World, service: Service) -> None:
-    world.run(world.target().apply(place(world), users(10, 1)))
+    world.run(world.target().apply(world.place(), users(10, 1)))
     before = REGISTRY.get_sample_value("pilotage_flags_errors_total", {"kind": "entry"}) or 0
     broken = {
         "apiVersion": "v1",
@@ -185,7 +167,7 @@ def test_a_broken_entry_does_not_take_the_other_flags_down(world: World, service
 
 
 def test_a_deleted_config_map_takes_its_flags_along(world: World, service: Service) -> None:
-    world.run(world.target().apply(place(world), users(10, 1)))
+    world.run(world.target().apply(world.place(), users(10, 1)))
     with application(service.port, world.namespace) as app:
         app.wait_for(1)
         world.cluster.kubectl("delete", "configmap", "pilot-flags", "-n", world.namespace)
@@ -202,7 +184,7 @@ def test_a_slow_client_holds_nobody_up_and_gets_the_newest_in_the_end(world: Wor
         next(slow)  # it is connected, and reads no more from now on
         app = stack.enter_context(application(service.port, world.namespace))
         for revision in range(1, 41):
-            world.run(target.kill(place(world), replace(many, revision=revision)))
+            world.run(target.kill(world.place(), replace(many, revision=revision)))
             assert app.wait_for(revision) < 2
         seen = [_revision(answer) for answer in _until(slow, 40)]
         assert seen[-1] == 40
@@ -241,7 +223,7 @@ def test_a_namespace_that_is_not_enrolled_is_refused_until_it_is(
 
 
 def test_a_selector_names_one_namespace(world: World, service: Service) -> None:
-    world.run(world.target().apply(place(world), users(10, 1)))
+    world.run(world.target().apply(world.place(), users(10, 1)))
     for selector in (f"flagSetId={world.namespace}", world.namespace):
         document = fetch(service.port, selector)
         assert document["metadata"] == {"flagSetId": world.namespace}
@@ -263,7 +245,7 @@ def test_metadata_is_unimplemented_because_an_empty_answer_ends_the_provider(ser
 def test_an_application_proves_who_it_is_and_gets_its_own_namespace_only(
     installed: Installed, world: World, namespace: str
 ) -> None:
-    world.run(world.target().apply(place(world), users(10, 1)))
+    world.run(world.target().apply(world.place(), users(10, 1)))
     operator = f"{installed.namespace}:{OPERATOR}"
     with serving(world, authenticate=True, operator=operator) as service:
 
@@ -312,7 +294,7 @@ def recipe() -> Callable[..., FlagdProvider]:
 def test_over_tls_the_provider_sends_its_token_and_a_renewed_certificate_is_taken_up(
     installed: Installed, world: World, tmp_path: Path
 ) -> None:
-    world.run(world.target().apply(place(world), users(10, 1)))
+    world.run(world.target().apply(world.place(), users(10, 1)))
     chain, key = certificate(tmp_path)
     token_file = tmp_path / "token"
     token_file.write_text(installed.flag_service_token())
@@ -322,7 +304,7 @@ def test_over_tls_the_provider_sends_its_token_and_a_renewed_certificate_is_take
             assert len(app.admitted(USERS)) == 10
         asked = FlagServiceClient(f"127.0.0.1:{service.port}", ca_file=chain, token_file=token_file)
         target = world.target(data_plane=asked)
-        assert world.run(target.verify(place(world), users(10, 1), USERS[:20])).in_force
+        assert world.run(target.verify(world.place(), users(10, 1), USERS[:20])).in_force
         app_token = tmp_path / "app-token"
         app_token.write_text(f"{world.token()}\n")
         documented = recipe()("127.0.0.1", service.port, chain, app_token)
@@ -346,24 +328,24 @@ def test_verify_asks_every_replica_what_it_serves(installed: Installed, world: W
         asked = FlagServiceClient(f"127.0.0.1:{one.port}", token_file=token_file)
         target = world.target(data_plane=asked)
         with pytest.raises(DeliveryError, match="the flag service refuses to answer: the token is not accepted"):
-            world.run(target.verify(place(world), users(10, 1), USERS[:20]))
+            world.run(target.verify(world.place(), users(10, 1), USERS[:20]))
         token_file.write_text(installed.flag_service_token() + "\n")
-        assert "is not served yet" in world.run(target.verify(place(world), users(10, 1), USERS[:20])).message
-        world.run(target.apply(place(world), users(10, 1)))
+        assert "is not served yet" in world.run(target.verify(world.place(), users(10, 1), USERS[:20])).message
+        world.run(target.apply(world.place(), users(10, 1)))
         began = time.monotonic()
         wait_until(
-            lambda: world.run(target.verify(place(world), users(10, 1), USERS[:20])).in_force,
+            lambda: world.run(target.verify(world.place(), users(10, 1), USERS[:20])).in_force,
             "the exposure in force",
             every_seconds=0.001,
         )
         print(f"write to verified: {(time.monotonic() - began) * 1000:.1f} ms")
-        not_yet = world.run(target.verify(place(world), users(20, 2), USERS[:20]))
+        not_yet = world.run(target.verify(world.place(), users(20, 2), USERS[:20]))
         assert (not_yet.in_force, "at revision 1, not 2" in not_yet.message) == (False, True)
         one.stop()
         with pytest.raises(DeliveryError, match="the flag service can't be reached"):
-            world.run(target.verify(place(world), users(10, 1), USERS[:20]))
+            world.run(target.verify(world.place(), users(10, 1), USERS[:20]))
         one.start()
-        wait_until(lambda: world.run(target.verify(place(world), users(10, 1), ())).in_force, "the service again")
+        wait_until(lambda: world.run(target.verify(world.place(), users(10, 1), ())).in_force, "the service again")
         world.run(asked.close())
 
 
@@ -371,7 +353,7 @@ def test_feature_flags_of_people_are_served_too_and_none_stands_in_front_of_a_ki
     world: World, service: Service, cluster: Cluster
 ) -> None:
     crd = str(Path(__file__).parent / "data" / "featureflags.yaml")
-    world.run(world.target().apply(place(world), users(10, 1)))
+    world.run(world.target().apply(world.place(), users(10, 1)))
     cluster.kubectl("apply", "-f", crd)
     try:
         cluster.kubectl("wait", "--for=condition=Established", "crd/featureflags.core.openfeature.dev")

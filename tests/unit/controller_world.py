@@ -18,7 +18,7 @@ from pilotage.controller.rollouts import Rollouts
 from pilotage.controller.schedule import Key, Urgency
 from pilotage.controller.store import RolloutStore
 from pilotage.controller.workqueue import WorkQueue
-from pilotage.delivery.target import DeliveryError, Observed, Place, Verified
+from pilotage.delivery.target import DeliveryError, Place, Verified
 from pilotage.judging.evidence import Answer, NoData, Question
 from pilotage.kube import Kube, KubeError
 from pilotage.resources.rollout import PilotRollout
@@ -98,9 +98,6 @@ class FaultyTarget:
     write_failures: list[DeliveryError] = field(default_factory=list)
     unknown: bool = False
     follows: bool = True
-
-    async def observe(self, place: Place, flag: str) -> Observed:
-        raise AssertionError
 
     async def apply(self, place: Place, want: Exposure) -> str:
         return self._write("apply", want)

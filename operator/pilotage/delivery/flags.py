@@ -20,7 +20,7 @@ from pilotage.delivery.forms import (
 )
 from pilotage.delivery.probes import probes_for
 from pilotage.delivery.refusals import conflict, explained, is_going, name_of
-from pilotage.delivery.target import DeliveryError, Observed, Place, Verified
+from pilotage.delivery.target import DeliveryError, Place, Verified
 from pilotage.delivery.targeting import definition_of, lost_by, shortfall
 from pilotage.kube import Kube, KubeError
 from pilotage.rollout.audience import AudienceError
@@ -62,17 +62,6 @@ class FlagTarget:
         self._monotonic = monotonic
         self._form: Form | None = None
         self._looked_at = 0.0
-
-    async def observe(self, place: Place, flag: str) -> Observed:
-        """What is in force now, and who else writes there.
-
-        Raises:
-            DeliveryError: it could not be read.
-        """
-        form, found = await self._read(place)
-        definition = form.definition(found, flag)
-        others = _others(form, found, flag, place)
-        return Observed(name_of(form, place), revision_of(definition), others)
 
     async def apply(self, place: Place, want: Exposure) -> str:
         """Bring a growth about; returns the target's name. What is in force already is not written again.

@@ -1,4 +1,4 @@
-"""The one interface of delivery: observe, apply, kill, verify, release.
+"""The one interface of delivery: apply, kill, verify, release.
 
 Every call is idempotent: what acts is small, and a crash between the decision and the act is mended by acting again.
 """
@@ -26,21 +26,6 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Observed:
-    """What is in force at a place.
-
-    Attributes:
-        target: the object, such as `ConfigMap/pilot-flags`.
-        revision: of the exposure in force; None where there is none of ours.
-        others: field managers that also write this flag.
-    """
-
-    target: str
-    revision: int | None = None
-    others: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class Verified:
     """What a data plane serves: `in_force` only if every probe got the variant that the exposure means."""
 
@@ -62,14 +47,6 @@ class DeliveryConflictError(DeliveryError):
 
 class Target(Protocol):
     """A way to reach users."""
-
-    async def observe(self, place: Place, flag: str) -> Observed:
-        """What is in force now, and who else writes there.
-
-        Raises:
-            DeliveryError: it could not be read.
-        """
-        ...
 
     async def apply(self, place: Place, want: Exposure) -> str:
         """Bring the exposure about; returns the target's name. Refuses what others own.
