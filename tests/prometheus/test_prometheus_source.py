@@ -302,7 +302,7 @@ async def test_a_query_that_prometheus_rejects_is_told_apart_and_its_detail_only
 ) -> None:
     async with PrometheusSource(own_prometheus.url) as source:
         answer = await ask(source, Question(Measurement(query="rate(x{"), 30, 0, 15))
-    assert answer == Unavailable("Prometheus rejects the query; the operator's log has the reason", "rejected")
+    assert answer == Unavailable("Prometheus rejects the query; the operator's log has the reason")
     assert "parse error" in caplog.text
 
 
@@ -327,7 +327,7 @@ async def test_a_prometheus_that_hangs_is_unavailable_by_the_deadline_and_answer
             took_again = time.monotonic() - began
         finally:
             own_prometheus.process.resume()
-        timeout = Unavailable("Prometheus did not answer in time", "timeout")
+        timeout = Unavailable("Prometheus did not answer in time")
         assert set(answers.values()) | set(again.values()) == {timeout}
         assert took < 3
         assert took_again < 0.5  # it was not asked again: nobody waits for what is known to hang
@@ -340,7 +340,7 @@ async def test_a_stopped_prometheus_is_unavailable_and_is_found_again(own_promet
         own_prometheus.process.stop()
         answer = await ask(source, one)
         own_prometheus.restart()
-        assert answer == Unavailable("Prometheus can't be reached", "unreachable")
+        assert answer == Unavailable("Prometheus can't be reached")
         await ask_until(source, one, lambda answer: latest(answer, "") == 1.0, seconds=15)
 
 

@@ -4,8 +4,7 @@ A `Question` is hashable: rollouts that ask the same share one answer. An answer
 `Answered`, `NoData` (Prometheus answered, but with nothing to judge by) and `Unavailable` (it could not be asked).
 """
 
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass
 
 _HOUR = 3600.0
 
@@ -92,7 +91,6 @@ class Unavailable:
     """Prometheus could not be asked: refused, timed out, an error status, a query that it rejects."""
 
     reason: str
-    kind: Literal["unreachable", "timeout", "rejected"] = field(default="unreachable")
 
 
 Answer = Answered | NoData | Unavailable

@@ -205,7 +205,7 @@ def _answer(question: Question, now: float, outcomes: Mapping[_Stream, _Outcome]
     for stream in _streams(question, now):
         outcome = outcomes[stream]
         if isinstance(outcome, QueryError):
-            return Unavailable(outcome.reason, outcome.kind)
+            return Unavailable(outcome.reason)
         replies.append(outcome)
     label = question.measurement.variant_label
     start = question.end_at(now) - question.span_seconds
