@@ -18,7 +18,7 @@ from pilotage.controller.rollouts import Rollouts
 from pilotage.controller.schedule import Key, Urgency
 from pilotage.controller.store import RolloutStore
 from pilotage.controller.workqueue import WorkQueue
-from pilotage.delivery.target import DeliveryError, Place, Verified
+from pilotage.delivery.target import DeliveryConflictError, DeliveryError, Place, Verified
 from pilotage.judging.evidence import Answer, NoData, Question
 from pilotage.kube import Kube, KubeError
 from pilotage.resources.rollout import PilotRollout
@@ -98,9 +98,14 @@ class FaultyTarget:
     write_failures: list[DeliveryError] = field(default_factory=list)
     unknown: bool = False
     follows: bool = True
+    others: tuple[str, ...] = ()
 
     async def apply(self, place: Place, want: Exposure) -> str:
         return self._write("apply", want)
+
+    async def check_claim(self, place: Place, flag: str) -> None:
+        if self.others and not self.writes:
+            raise DeliveryConflictError(f"{place.name}: the flag {flag} is also written by {', '.join(self.others)}")
 
     async def kill(self, place: Place, want: Exposure) -> str:
         return self._write("kill", want)
@@ -217,6 +222,11 @@ class World:
     def delete(self) -> None:
         """A user deletes it; its finalizers keep it."""
         self.kube.objects[self.path]["metadata"]["deletionTimestamp"] = "2030-01-01T00:00:00Z"
+        self._changed()
+
+    def remove_finalizers(self) -> None:
+        """Somebody takes all finalizers away."""
+        self.kube.objects[self.path]["metadata"]["finalizers"] = []
         self._changed()
 
     def _changed(self) -> None:

@@ -182,6 +182,38 @@ async def test_a_kill_that_fails_is_tried_again_within_a_second_for_ever() -> No
     assert world.target.writes[-1][0] == "kill"
 
 
+async def test_a_rollout_that_never_had_its_flag_takes_nobody_back() -> None:
+    world = judged()
+    world.target.others = ("pilotage/first",)
+    world.target.write_failures = [DeliveryConflictError("pilotage/first also writes this flag")] * 9
+    await break_it(world)
+    world.target.write_failures = []
+    await world.run(2)
+    assert world.phase == "RollingBack"
+    assert world.target.writes == []
+    world.target.others = ()
+    await world.run(2)
+    assert world.phase == "RolledBack"
+
+
+async def test_an_exclusion_takes_no_flag_from_another_rollout() -> None:
+    world = two_steps()
+    world.target.others = ("pilotage/first",)
+    world.target.write_failures = [DeliveryConflictError("pilotage/first also writes this flag")]
+    await world.run()
+    world.edit(audience={"exclude": ["anna"]})
+    await world.run(2)
+    assert world.target.writes == []
+
+
+async def test_a_finalizer_that_somebody_took_away_is_put_back() -> None:
+    world = two_steps()
+    await world.run(2)
+    world.remove_finalizers()
+    await world.run()
+    assert world.rollout.metadata.finalizers == (FINALIZER,)
+
+
 async def test_a_growth_that_fails_waits_longer_each_time_and_says_why() -> None:
     world = two_steps()
     world.target.write_failures = [DeliveryConflictError("argo also writes this flag")] * 6
@@ -282,6 +314,17 @@ async def test_a_place_that_refuses_us_keeps_only_what_was_delivered_there(deliv
     world.target.write_failures = [refused]
     await world.run()
     assert (FINALIZER in world.rollout.metadata.finalizers) == delivered
+
+
+async def test_a_rollout_that_never_had_its_flag_leaves_it_alone_when_it_is_deleted() -> None:
+    world = two_steps()
+    world.target.others = ("pilotage/first",)
+    world.target.write_failures = [DeliveryConflictError("pilotage/first also writes this flag")]
+    await world.run()
+    world.delete()
+    await world.run()
+    assert world.target.released == []
+    assert FINALIZER not in world.rollout.metadata.finalizers
 
 
 async def test_a_rollout_whose_users_never_came_in_is_deleted_without_ado() -> None:

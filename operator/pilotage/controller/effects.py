@@ -17,7 +17,7 @@ from pilotage.controller.rollouts import Leadership, Rollouts
 from pilotage.controller.schedule import Key
 from pilotage.controller.telemetry import KILL_SECONDS
 from pilotage.delivery.probes import KEYS
-from pilotage.delivery.target import DeliveryError, DeliveryRefusedError, Place, Target
+from pilotage.delivery.target import DeliveryConflictError, DeliveryError, DeliveryRefusedError, Place, Target
 from pilotage.resources.rollout import PilotRollout
 from pilotage.resources.status import PilotRolloutStatus
 from pilotage.rollout.exposure import Exposure
@@ -127,6 +127,7 @@ class Effects:
         place = place_of(rollout)
         try:
             if takes_back(rollout.status, want):
+                await self._check_claim(rollout, want)
                 memory.target = await self._in_time(self._target.kill, place, want)
             else:
                 rollout = await self._rollouts.hold(rollout)
@@ -162,17 +163,36 @@ class Effects:
             NotLeadingError: this replica does not lead.
         """
         if final is not None:
-            place = place_of(rollout)
             try:
-                async with self._turn_at(place):
-                    await self._in_time(self._target.release, place, final)
-            except DeliveryRefusedError:
+                await self._leave(rollout, final)
+            except (DeliveryRefusedError, DeliveryConflictError):
                 # Where nothing was ever delivered there is nothing to take back, and nothing to wait for.
                 if _was_delivered(rollout):
                     raise
-            else:
-                await self.await_force(rollout, final)
         await self._rollouts.let_go(rollout)
+
+    async def _leave(self, rollout: PilotRollout, final: Exposure) -> None:
+        place = place_of(rollout)
+        await self._check_claim(rollout, final)
+        async with self._turn_at(place):
+            await self._in_time(self._target.release, place, final)
+        await self.await_force(rollout, final)
+
+    async def _check_claim(self, rollout: PilotRollout, want: Exposure) -> None:
+        """Only what was delivered is taken back by force: of two rollouts that claim one flag, the second never had it.
+
+        Raises:
+            DeliveryConflictError: nothing was ever delivered, and only others write the flag.
+            DeliveryError: it could not be read.
+        """
+        memory = self._remember(key_of(rollout))
+        if memory.target or _was_delivered(rollout):
+            return
+        try:
+            await self._target.check_claim(place_of(rollout), want.flag)
+        except DeliveryConflictError:
+            memory.taking_back_since = None
+            raise
 
     def forget(self, key: Key) -> None:
         """The rollout is gone."""

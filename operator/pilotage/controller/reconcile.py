@@ -26,7 +26,7 @@ from pilotage.controller.schedule import Key, Urgency
 from pilotage.controller.store import RolloutStore
 from pilotage.controller.telemetry import FAILURES
 from pilotage.controller.workqueue import WorkQueue
-from pilotage.delivery.target import DeliveryError
+from pilotage.delivery.target import DeliveryConflictError, DeliveryError
 from pilotage.kube import KubeError
 from pilotage.resources.indicators import IndicatorTemplateSpec
 from pilotage.resources.rollout import PilotRollout
@@ -125,6 +125,8 @@ class Reconciler:
             return True
         if self._tools.effects.needs_writing(key_of(rollout), want, look):
             return await self._bring_about(written, want)
+        if want.kind != "off":
+            await self._tools.rollouts.hold(written)  # somebody may have taken our finalizer away
         return True
 
     async def _write(self, rollout: PilotRollout, status: PilotRolloutStatus, want: Exposure | None) -> PilotRollout:
@@ -146,7 +148,7 @@ class Reconciler:
         except DeliveryError as error:
             _LOG.warning("not delivered: %s", error, extra={**fields_of(key), "reason": type(error).__name__})
             FAILURES.labels("delivery").inc()
-            return self._try_again(key, way_back=way_back)
+            return self._try_again(key, way_back=way_back and not isinstance(error, DeliveryConflictError))
         if look.force is Force.IN_FORCE and not again:
             self._tools.queue.add(key, Urgency.FOLLOW_UP)
             return True

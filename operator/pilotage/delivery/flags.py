@@ -84,6 +84,18 @@ class FlagTarget:
             )
         return await self._write(form, place, want, definition, force=False)
 
+    async def check_claim(self, place: Place, flag: str) -> None:
+        """Pass unless only others write the flag: then nothing there is the rollout's to take back.
+
+        Raises:
+            DeliveryConflictError: only others write it.
+            DeliveryError: it could not be read.
+        """
+        form, found = await self._read(place)
+        writers = managers_of(found, form.entry(flag))
+        if writers and place.field_manager not in writers:
+            raise conflict(writers, form, place, flag)
+
     async def kill(self, place: Place, want: Exposure) -> str:
         """Bring an exposure about by force, without reading the object first; returns the target's name.
 
@@ -128,10 +140,25 @@ class FlagTarget:
                 else:
                     return
         except KubeError as error:
-            if is_going(error):
+            if is_going(error) or (error.status == 403 and await self._is_going(place)):  # noqa: PLR2004 - forbidden
                 return
             raise explained(error, form, place, final.flag) from error
         raise DeliveryError(f"{name_of(form, place)} changes too often to be released; it is tried again")
+
+    async def _is_going(self, place: Place) -> bool:
+        """Whether the namespace is being deleted: our rights there may be gone before the rollout is.
+
+        An Event that is not kept tells it: our right to post one does not come from the namespace.
+        """
+        regarding = {"kind": "Namespace", "name": place.namespace, "namespace": place.namespace}
+        event = {"apiVersion": "events.k8s.io/v1", "kind": "Event", "regarding": regarding}
+        event["metadata"] = {"generateName": "pilotage-", "namespace": place.namespace}
+        path = f"/apis/events.k8s.io/v1/namespaces/{place.namespace}/events"
+        try:
+            await self._kube.create(path, event, query={"dryRun": "All"})
+        except KubeError as error:
+            return is_going(error)
+        return False
 
     async def _read(self, place: Place) -> tuple[Form, Mapping[str, Any]]:
         """The form and the object; an empty one if it does not exist."""

@@ -57,6 +57,15 @@ class Target(Protocol):
         """
         ...
 
+    async def check_claim(self, place: Place, flag: str) -> None:
+        """Pass unless only others write the flag: then nothing there is the rollout's to take back.
+
+        Raises:
+            DeliveryConflictError: only others write it.
+            DeliveryError: it could not be read; try again.
+        """
+        ...
+
     async def kill(self, place: Place, want: Exposure) -> str:
         """Bring a smaller exposure about by force, without reading first; returns the target's name.
 
