@@ -19,10 +19,11 @@ from pilotage.controller.schedule import Key, Urgency
 from pilotage.controller.store import RolloutStore
 from pilotage.controller.workqueue import WorkQueue
 from pilotage.delivery.target import DeliveryConflictError, DeliveryError, Place, Verified
-from pilotage.judging.evidence import Answer, NoData, Question
+from pilotage.judging.evidence import Answer, Answered, NoData, Question, Series
 from pilotage.kube import Kube, KubeError
 from pilotage.resources.rollout import PilotRollout
 from pilotage.rollout.exposure import Exposure
+from tests.builders import make_rollout
 from tests.unit.manual_clock import ManualClock
 
 
@@ -240,3 +241,27 @@ class ImpatientClock(ManualClock):
 
     async def sleep(self, seconds: float) -> None:
         self._elapsed += seconds
+
+
+def two_steps() -> World:
+    return World(make_rollout().step("few", percent=10, hold="1h").step("all", percent=100).obj())
+
+
+def judged() -> World:
+    """A rollout that a bad ratio takes back."""
+    rollout = make_rollout().indicator("error_ratio").step("few", percent=10, hold="1h")
+    return World(rollout.with_spec(rollback=["error_ratio > 1% for 1m"], interval="10s").obj())
+
+
+def answer_with(world: World, ratio: float) -> None:
+    end = world.clock.now().timestamp()
+    times = tuple(end - 10.0 * back for back in reversed(range(40)))
+    world.source.answer = Answered((("on", Series(times, (ratio,) * 40)),))
+
+
+async def break_it(world: World) -> None:
+    """Users are in, and then the ratio is bad."""
+    answer_with(world, 0.001)
+    await world.run(2)
+    assert world.phase == "Progressing"
+    answer_with(world, 0.5)

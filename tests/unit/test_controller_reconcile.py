@@ -9,34 +9,9 @@ from pilotage.controller.reconcile import on_grid
 from pilotage.controller.rollouts import FINALIZER
 from pilotage.controller.schedule import Urgency
 from pilotage.delivery.target import DeliveryConflictError, DeliveryError, DeliveryRefusedError
-from pilotage.judging.evidence import Answered, Series
 from pilotage.kube import KubeError
 from tests.builders import make_rollout
-from tests.unit.controller_world import World
-
-
-def two_steps() -> World:
-    return World(make_rollout().step("few", percent=10, hold="1h").step("all", percent=100).obj())
-
-
-def judged() -> World:
-    """A rollout that a bad ratio takes back."""
-    rollout = make_rollout().indicator("error_ratio").step("few", percent=10, hold="1h")
-    return World(rollout.with_spec(rollback=["error_ratio > 1% for 1m"], interval="10s").obj())
-
-
-def answer_with(world: World, ratio: float) -> None:
-    end = world.clock.now().timestamp()
-    times = tuple(end - 10.0 * back for back in reversed(range(40)))
-    world.source.answer = Answered((("on", Series(times, (ratio,) * 40)),))
-
-
-async def break_it(world: World) -> None:
-    """Users are in, and then the ratio is bad."""
-    answer_with(world, 0.001)
-    await world.run(2)
-    assert world.phase == "Progressing"
-    answer_with(world, 0.5)
+from tests.unit.controller_world import World, answer_with, break_it, judged, two_steps
 
 
 async def test_a_decision_is_written_before_it_is_carried_out() -> None:

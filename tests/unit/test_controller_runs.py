@@ -1,0 +1,106 @@
+"""What follows from runs: what is told, what is left alone, and when the next one comes."""
+
+import asyncio
+
+from prometheus_client import REGISTRY
+
+from pilotage.controller.schedule import Urgency
+from pilotage.delivery.target import DeliveryError
+from pilotage.kube import KubeError
+from tests.builders import make_rollout
+from tests.unit.controller_world import World, break_it, judged, two_steps
+
+
+async def completed() -> World:
+    world = World(make_rollout().step("all", percent=100).obj())
+    await world.run(4)
+    assert world.phase == "Completed"
+    return world
+
+
+async def test_each_transition_is_told_once_as_an_event() -> None:
+    world = await completed()
+    posting = asyncio.create_task(world.poster.run())
+    await world.poster.drain()
+    posting.cancel()
+    events = [body["reason"] for path, body in world.kube.objects.items() if "/events/" in path]
+    assert events == [entry.reason for entry in world.rollout.status.history]
+    assert len(events) == 2
+
+
+async def test_the_time_of_a_way_back_counts_from_its_decision_over_all_attempts() -> None:
+    world = judged()
+    await break_it(world)
+    before = [REGISTRY.get_sample_value(f"pilotage_kill_seconds_{part}") or 0.0 for part in ("count", "sum")]
+    world.target.write_failures = [DeliveryError("no")]
+    await world.run()
+    await world.clock.advance(5.0)
+    await world.run(3)
+    after = [REGISTRY.get_sample_value(f"pilotage_kill_seconds_{part}") or 0.0 for part in ("count", "sum")]
+    assert after[0] - before[0] == 1
+    assert 5.0 <= after[1] - before[1] < 6.0
+
+
+async def test_a_way_back_that_crosses_another_write_is_decided_anew_before_it_is_carried_out() -> None:
+    world = judged()
+    await break_it(world)
+    world.kube.version = 777
+    world.kube.objects[world.path]["metadata"]["resourceVersion"] = "777"
+    await world.run()
+    assert [how for how, _ in world.target.writes] == ["apply"]
+    await world.run()
+    assert [how for how, _ in world.target.writes] == ["apply", "kill"]
+
+
+async def test_a_new_leader_writes_nothing_for_what_rests_while_nobody_can_tell_what_is_served() -> None:
+    world = await completed()
+    world.reconciler._tools.effects.forget_all()
+    world.target.unknown = True
+    await world.run(3)
+    assert len(world.target.writes) == 1
+
+
+async def test_an_exclusion_after_the_end_is_tried_again_while_nobody_can_tell_what_is_served() -> None:
+    world = await completed()
+    world.target.unknown = True
+    world.target.write_failures = [DeliveryError("no")]
+    world.edit(audience={"exclude": ["anna"]})
+    await world.run()
+    assert len(world.target.writes) == 1
+    await world.run()
+    assert world.target.writes[-1][1].deny == ("anna",)
+
+
+async def test_rollouts_at_rest_are_looked_at_at_different_times() -> None:
+    world = await completed()
+    pauses = set()
+    for _ in range(5):
+        await world.run()
+        pauses.add(world.queue.asked[0][1])
+    assert len(pauses) == 5
+
+
+async def test_after_a_success_the_next_failure_is_the_first() -> None:
+    world = two_steps()
+    world.kube.failures = [KubeError(500, "InternalError")] * 5
+    await world.run(5)
+    assert world.queue.asked[0][1] > 2
+    await world.run(2)
+    world.edit(paused=True)
+    world.kube.failures = [KubeError(500, "InternalError")]
+    await world.run()
+    assert world.queue.asked == [(Urgency.TIMER, world.queue.asked[0][1])]
+    assert world.queue.asked[0][1] <= 0.5
+
+
+async def test_a_final_state_that_can_not_be_left_is_tried_again_soon() -> None:
+    world = two_steps()
+    await world.run(2)
+    world.delete()
+    world.target.write_failures = [DeliveryError("no")]
+    await world.run()
+    urgency, pause = world.queue.asked[0]
+    assert urgency is Urgency.TIMER
+    assert pause <= 0.5
+    await world.run()
+    assert [final.kind for final in world.target.released] == ["off"]
