@@ -270,7 +270,7 @@ def _requests_served(prometheus: PrometheusServer) -> int:
 async def test_rollouts_that_ask_the_same_share_one_request(
     own_prometheus: PrometheusServer,
 ) -> None:
-    """Five rollouts, two rules each, due in one grid step: errors and total are asked once, for the longest span."""
+    """Five rollouts, two rules each, due in one grid step: errors and total are one request, for the longest span."""
     objective = Question(Measurement(errors="vector(1)", total="vector(2)"), 30, 3600, 3600)
     rollback = Question(objective.measurement, 30, 7200, 3600)
     now = datetime(2026, 3, 2, 9, 0, 1, tzinfo=UTC)
@@ -280,7 +280,7 @@ async def test_rollouts_that_ask_the_same_share_one_request(
             *(source.ask([objective, rollback], now.replace(second=second)) for second in range(5))
         )
         later = await source.ask([objective], now.replace(second=50))
-        assert _requests_served(own_prometheus) - before == 2
+        assert _requests_served(own_prometheus) - before == 1
     assert {latest(answer, "") for answered in (*answers, later) for answer in answered.values()} == {0.5}
 
 
@@ -383,3 +383,19 @@ async def test_a_fault_is_judged_pending_then_a_breach_and_its_end_a_pass(shop: 
     await live_until("breach", failing=True)
     await live_until("pass", failing=False)
     assert story[story.index("pass") :] == ["pass", "pending", "breach", "pass"]
+
+
+@pytest.mark.parametrize(
+    ("errors", "total"),
+    [
+        ("vector(1) # all of them", "vector(2) # a comment does not swallow the other half"),
+        ("1", "vector(2)"),  # a scalar can't be joined with a vector: each is asked for itself
+        ('label_replace(vector(1), "pilotage_part", "1", "", "")', "vector(2)"),
+    ],
+)
+async def test_errors_and_total_that_travel_together_are_not_mixed_up(
+    own_prometheus: PrometheusServer, errors: str, total: str
+) -> None:
+    asked = Question(Measurement(errors=errors, total=total), 30, 0, 15)
+    async with PrometheusSource(own_prometheus.url) as source:
+        assert latest((await source.ask([asked], datetime.now(UTC)))[asked], "") == 0.5

@@ -1,8 +1,9 @@
 """The source of evidence: asks Prometheus each thing once, however many rollouts want to know it.
 
 Questions of one call that ask the same PromQL on the same grid share one range query, the longest; so do calls that
-come within the same grid step. Requests run in a bounded pool of threads and against a deadline: what has not come by
-then is `Unavailable`, and nothing here ever raises for Prometheus' faults.
+come within the same grid step. Errors and total of an indicator travel in one request. Requests run in a bounded pool
+of threads and against a deadline: what has not come by then is `Unavailable`, and nothing here ever raises for
+Prometheus' faults.
 """
 
 import asyncio
@@ -20,6 +21,7 @@ from pilotage.judging.questions import WINDOW
 from pilotage.metrics.breaker import Breaker
 from pilotage.metrics.client import IN_TIME, PrometheusClient, QueryError, Reply
 from pilotage.metrics.fold import fold_query, fold_ratio
+from pilotage.metrics.joining import join, split
 from pilotage.metrics.telemetry import QUERIES, QUERY_SECONDS
 
 DEADLINE_SECONDS = 10.0
@@ -31,14 +33,18 @@ _REQUEST_SHARE = 0.95
 _LONGEST_KEPT_SECONDS = 300.0
 _PROMETHEUS_LOOKBACK_SECONDS = 300.0
 
-_Outcome = Reply | QueryError
+_SWEEP_SECONDS = 1.0
+"""Old answers are thrown away so often: to look through all of them for each request costs more than the requests."""
+
+_Outcome = tuple[Reply, ...] | QueryError
+"""A reply to each of a stream's queries, or why there is none."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Stream:
-    """One PromQL on one grid; spans of any length are parts of it."""
+    """The queries of one measurement on one grid; spans of any length are parts of it."""
 
-    promql: str
+    queries: tuple[str, ...]
     end: float
     step: float
     lookback_seconds: float | None
@@ -86,6 +92,7 @@ class PrometheusSource:
         self._deadline_seconds = deadline_seconds
         self._breaker = Breaker()
         self._fetches: dict[_Stream, _Fetch] = {}
+        self._swept_at = 0.0
 
     async def ask(self, questions: Collection[Question], now: datetime) -> dict[Question, Answer]:
         """The answer to each question as of `now`.
@@ -121,9 +128,9 @@ class PrometheusSource:
         """What has to be fetched, each stream with the longest span that is asked of it."""
         wanted: dict[_Stream, float] = {}
         for question in questions:
-            for stream in _streams(question, now):
-                steps = math.ceil(question.span_seconds / question.step_seconds - 1e-9)
-                wanted[stream] = max(steps * question.step_seconds, wanted.get(stream, 0.0))
+            stream = _stream(question, now)
+            steps = math.ceil(question.span_seconds / question.step_seconds - 1e-9)
+            wanted[stream] = max(steps * question.step_seconds, wanted.get(stream, 0.0))
         return wanted
 
     def _fetch(self, stream: _Stream, span: float) -> _Fetch:
@@ -132,7 +139,9 @@ class PrometheusSource:
         known = self._fetches.get(stream)
         if known is not None and known.span_seconds >= span and known.is_shared_at(now):
             return known
-        self._fetches = {key: kept for key, kept in self._fetches.items() if kept.is_shared_at(now)}
+        if now - self._swept_at >= _SWEEP_SECONDS:
+            self._fetches = {key: kept for key, kept in self._fetches.items() if kept.is_shared_at(now)}
+            self._swept_at = now
         task = asyncio.create_task(self._request(stream, span, now + _REQUEST_SHARE * self._deadline_seconds))
         fetch = _Fetch(span, task, now + min(max(stream.step, 1.0), _LONGEST_KEPT_SECONDS))
         self._fetches[stream] = fetch
@@ -147,52 +156,64 @@ class PrometheusSource:
         return outcome
 
     def _blocking(self, stream: _Stream, span: float, until: float) -> _Outcome:
-        """One request, in a thread of the pool."""
+        """One request, in a thread of the pool; several where Prometheus rejects the queries as one."""
+        try:
+            if len(stream.queries) > 1:
+                try:
+                    return split(self._query(join(stream.queries), stream, span, until), len(stream.queries))
+                except QueryError as error:
+                    if error.kind != "rejected":
+                        return error
+            return tuple(self._query(query, stream, span, until) for query in stream.queries)
+        except QueryError as error:
+            return error
+
+    def _query(self, promql: str, stream: _Stream, span: float, until: float) -> Reply:
         started = time.monotonic()
         left = until - started
         if left <= 0:  # it waited for a thread for as long as an answer may take
             QUERIES.labels(result="timeout").inc()
-            return QueryError("timeout", IN_TIME)
+            raise QueryError("timeout", IN_TIME)
+        result = "answered"
         try:
-            if span == 0:
-                outcome: _Outcome = self._client.instant(
-                    stream.promql, at=stream.end, seconds=left, lookback_seconds=stream.lookback_seconds
-                )
-            else:
-                outcome = self._client.range(
-                    stream.promql,
-                    start=stream.end - span,
-                    end=stream.end,
-                    step=stream.step,
-                    seconds=left,
-                    lookback_seconds=stream.lookback_seconds,
-                )
+            reply = self._send(promql, stream, span, left)
+            result = _result_of(reply)
         except QueryError as error:
-            outcome = error
-        QUERY_SECONDS.observe(time.monotonic() - started)
-        QUERIES.labels(result=_result_of(outcome)).inc()
-        return outcome
+            result = error.kind
+            raise
+        finally:
+            QUERY_SECONDS.observe(time.monotonic() - started)
+            QUERIES.labels(result=result).inc()
+        return reply
+
+    def _send(self, promql: str, stream: _Stream, span: float, seconds: float) -> Reply:
+        lookback = stream.lookback_seconds
+        if span == 0:
+            return self._client.instant(promql, at=stream.end, seconds=seconds, lookback_seconds=lookback)
+        start = stream.end - span
+        return self._client.range(
+            promql, start=start, end=stream.end, step=stream.step, seconds=seconds, lookback_seconds=lookback
+        )
 
 
 def _outcome(fetch: _Fetch) -> _Outcome:
     return fetch.outcome.result() if fetch.outcome.done() else QueryError("timeout", IN_TIME)
 
 
-def _streams(question: Question, now: float) -> tuple[_Stream, ...]:
+def _stream(question: Question, now: float) -> _Stream:
     """The query, or errors and total, with the window filled in."""
     asked = question.measurement
     window = _promql_duration(question.window_seconds)
     # A gauge's last sample is shown for 5 minutes by default: as old as two windows is old enough. Prometheus before
     # 2.44 ignores it.
     lookback = 2 * question.window_seconds
-    return tuple(
-        _Stream(
-            promql=WINDOW.sub(window, query),
-            end=question.end_at(now),
-            step=question.step_seconds,
-            lookback_seconds=lookback if lookback < _PROMETHEUS_LOOKBACK_SECONDS else None,
-        )
-        for query in ([asked.query] if asked.query else [asked.errors, asked.total])
+    return _Stream(
+        queries=tuple(
+            WINDOW.sub(window, each) for each in ([asked.query] if asked.query else [asked.errors, asked.total])
+        ),
+        end=question.end_at(now),
+        step=question.step_seconds,
+        lookback_seconds=lookback if lookback < _PROMETHEUS_LOOKBACK_SECONDS else None,
     )
 
 
@@ -201,23 +222,18 @@ def _promql_duration(seconds: float) -> str:
 
 
 def _answer(question: Question, now: float, outcomes: Mapping[_Stream, _Outcome]) -> Answer:
-    replies: list[Reply] = []
-    for stream in _streams(question, now):
-        outcome = outcomes[stream]
-        if isinstance(outcome, QueryError):
-            return Unavailable(outcome.reason)
-        replies.append(outcome)
+    outcome = outcomes[_stream(question, now)]
+    if isinstance(outcome, QueryError):
+        return Unavailable(outcome.reason)
     label = question.measurement.variant_label
     start = question.end_at(now) - question.span_seconds
     if question.measurement.query:
-        return fold_query(replies[0], label, start=start)
-    errors, total = replies
+        return fold_query(outcome[0], label, start=start)
+    errors, total = outcome
     return fold_ratio(errors, total, label, start=start)
 
 
-def _result_of(outcome: _Outcome) -> str:
-    if isinstance(outcome, QueryError):
-        return outcome.kind
-    if outcome.partial:
+def _result_of(reply: Reply) -> str:
+    if reply.partial:
         return "partial"
-    return "answered" if outcome.series else "empty"
+    return "answered" if reply.series else "empty"
