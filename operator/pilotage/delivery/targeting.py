@@ -28,13 +28,7 @@ def definition_of(want: Exposure) -> Definition:
         AudienceError: the criteria can't be read.
         DefinitionError: the evaluator refuses it.
     """
-    definition = {
-        "state": "ENABLED",
-        "variants": {want.treatment: True, want.control: False},
-        "defaultVariant": want.control,
-        "targeting": _targeting(want),
-        "metadata": {REVISION: want.revision, "pilotage.exposure": want.kind},
-    }
+    definition = _untried(want)
     _try_out(definition, want)
     return definition
 
@@ -54,9 +48,9 @@ def shortfall(served: Mapping[str, Any] | None, want: Exposure, keys: Sequence[s
         return f"the flag {want.flag} is served from a definition that is not Pilotage's: remove it from other sources"
     if revision != want.revision:
         return f"the flag {want.flag} is served at revision {revision}, not {want.revision}"
-    definition = definition_of(want)
-    if served == definition:
+    if served == _untried(want):  # as nearly always: to try it out costs much more than the comparison
         return ""
+    definition = definition_of(want)
     try:
         evaluator, meant = Evaluator(served), Evaluator(definition)
     except DefinitionError:
@@ -82,6 +76,16 @@ def lost_by(old: Mapping[str, Any], new: Mapping[str, Any], probes: Sequence[Con
     after = Evaluator({**new, "targeting": with_lists_of(new["targeting"], gone)})
     had, has = _variants_with(old), _variants_with(new)
     return tuple(probe for probe in probes if before.variant(probe) in had and after.variant(probe) not in has)
+
+
+def _untried(want: Exposure) -> Definition:
+    return {
+        "state": "ENABLED",
+        "variants": {want.treatment: True, want.control: False},
+        "defaultVariant": want.control,
+        "targeting": _targeting(want),
+        "metadata": {REVISION: want.revision, "pilotage.exposure": want.kind},
+    }
 
 
 def _targeting(want: Exposure) -> Rule:
