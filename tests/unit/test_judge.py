@@ -163,6 +163,19 @@ def test_one_missing_step_at_the_end_is_borne_and_two_are_stale() -> None:
     assert told(rule("x > 1%"), seen(0.5), late + timedelta(seconds=1))[0] == "no-data"
 
 
+def test_over_a_long_window_data_are_stale_after_two_hours_and_not_after_two_of_its_steps() -> None:
+    long = rule("x >= 99% in 40d", "go")
+    assert long.question.step_seconds == 2 * DAY
+    late = NOW + timedelta(hours=2)
+    assert told(long, seen(*[0.995] * 21, step=2 * DAY), late)[0] == "pass"
+    assert told(long, seen(*[0.995] * 21, step=2 * DAY), late + timedelta(seconds=1))[0] == "no-data"
+
+
+def test_a_value_from_the_future_is_left_out_where_clocks_differ_by_more_than_five_seconds() -> None:
+    assert told(rule("x > 1%"), seen(0.001, 0.5, end=NOW + timedelta(seconds=5)))[0] == "breach"
+    assert told(rule("x > 1%"), seen(0.001, 0.5, end=NOW + timedelta(seconds=6)))[0] == "pass"
+
+
 def test_since_and_earliest_tell_when_it_can_be_met() -> None:
     finding = judge(rule("x >= 99% for 1m", "go"), seen(0.98, 0.995, 0.995), NOW)
     assert finding.since == NOW - timedelta(seconds=30)
