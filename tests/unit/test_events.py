@@ -82,7 +82,7 @@ async def test_an_event_that_fails_is_tried_again_and_then_dropped() -> None:
     poster.post(rollout_with(), entry(1))
     await drained(poster)
     assert posted(kube) == ["1"]
-    kube.failures = [KubeError(503, "Refused")] * 3
+    kube.failures = [KubeError(503, "Refused")] * 8
     poster.post(rollout_with(), entry(2))
     await drained(poster)
     assert posted(kube) == ["1"]

@@ -20,7 +20,7 @@ from pilotage.controller.informer import Informer
 from pilotage.controller.listing import SWEEP_SECONDS, sweep, wait_for_kinds, wait_until_listed
 from pilotage.controller.probes import LONGEST_RUN_SECONDS, Probes
 from pilotage.controller.reconcile import RESYNC_SECONDS, Reconciler, Tools
-from pilotage.controller.record import Recorder
+from pilotage.controller.record import REPLAYED, Recorder
 from pilotage.controller.rollouts import Rollouts
 from pilotage.controller.schedule import Key, Urgency
 from pilotage.controller.store import RolloutStore, TemplateStore, key_of
@@ -187,9 +187,10 @@ class Operator:
         """This replica leads and knows everything: look at all that is on its way now, at what rests over some time."""
         if not (self._elector.leads() and self._listed):
             return
+        told = self._clock.now() - REPLAYED  # what was decided later, the last leader may have told nobody
         for key in self._store:
             kept = self._store.peek(key)
-            if kept is not None and kept.settled:
+            if kept is not None and kept.settled and kept.decided_at < told:
                 self._queue.add(key, Urgency.RESYNC, after_seconds=self._chance.uniform(0, RESYNC_SECONDS))
             else:
                 self._queue.add(key, Urgency.TIMER)

@@ -20,7 +20,8 @@ _WARNINGS = frozenset({"RollBack", "Throttle", "Stall"})
 _FINAL = frozenset({"Forbidden", "NotFound", "Invalid", "BadRequest"})
 _WAITING = 5000
 _POSTERS = 4
-_TRIES = 3
+_TRIES = 8
+_LONGEST_PAUSE_SECONDS = 8.0
 _NOTE_LIMIT = 1024
 _NAME_LIMIT = 200
 
@@ -65,16 +66,16 @@ class EventPoster:
 
     async def _try(self, event: dict[str, Any]) -> str:
         path = f"/apis/events.k8s.io/v1/namespaces/{event['metadata']['namespace']}/events"
-        for left in reversed(range(_TRIES)):
+        for tried in range(1, _TRIES + 1):
             try:
                 await self._kube.create(path, event)
             except KubeError as error:
                 if error.reason == "AlreadyExists":
                     return "known"
-                if error.reason in _FINAL or not left:
+                if error.reason in _FINAL or tried == _TRIES:
                     _LOG.warning("an Event can't be posted: %s", error, extra={"detail": error.detail})
                     return "failed"
-                await self._clock.sleep(error.retry_after_seconds or 1.0)
+                await self._clock.sleep(error.retry_after_seconds or min(0.5 * 2**tried, _LONGEST_PAUSE_SECONDS))
             else:
                 return "posted"
         raise AssertionError

@@ -11,7 +11,9 @@ from pilotage.resources.rollout import PilotRollout
 from pilotage.resources.status import HistoryEntry
 
 _LOG = logging.getLogger(__name__)
-_REPLAYED = timedelta(minutes=1)
+
+REPLAYED = timedelta(minutes=1)
+"""Transitions that are no older are told again by a replica that sees the rollout for the first time."""
 
 
 class Recorder:
@@ -31,7 +33,7 @@ class Recorder:
         key, history = Key(rollout.metadata.namespace, rollout.metadata.name), rollout.status.history
         told = self._told.get(key)
         if told is None:
-            old = self._clock.now() - _REPLAYED
+            old = self._clock.now() - REPLAYED
             told = max((entry.sequence for entry in history if entry.time < old), default=0)
         for entry in history:
             if entry.sequence > told:

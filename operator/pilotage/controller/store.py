@@ -12,6 +12,7 @@ import logging
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from pydantic import ValidationError
@@ -32,6 +33,7 @@ _METADATA = (
     "finalizers",
 )
 _TOMBSTONES = 4096
+_LONG_AGO = "1970-01-01T00:00:00Z"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,7 @@ class Kept:
         generation: of the spec.
         deleting: whether it has been deleted and waits for its finalizers.
         settled: Completed or RolledBack, and nothing was changed since.
+        decided_at: when something was decided last.
         templates: names of the IndicatorTemplates that it uses.
         data: compact JSON.
     """
@@ -53,6 +56,7 @@ class Kept:
     generation: int
     deleting: bool
     settled: bool
+    decided_at: datetime
     templates: frozenset[str]
     data: bytes
 
@@ -164,6 +168,7 @@ def _keep(body: Mapping[str, Any]) -> Kept:
         "spec": spec,
         "status": status,
     }
+    history = status.get("history") or ({"time": _LONG_AGO},)
     generation, deleting = metadata.get("generation", 0), "deletionTimestamp" in metadata
     return Kept(
         uid=metadata["uid"],
@@ -173,6 +178,7 @@ def _keep(body: Mapping[str, Any]) -> Kept:
         settled=not deleting
         and status.get("phase") in ("Completed", "RolledBack")
         and status.get("observedGeneration") == generation,
+        decided_at=datetime.fromisoformat(history[-1]["time"]),
         templates=frozenset(i["templateRef"] for i in spec.get("indicators", ()) if "templateRef" in i),
         data=json.dumps(slim, separators=(",", ":"), ensure_ascii=False).encode(),
     )
