@@ -76,7 +76,7 @@ class Effects:
         self._leadership = leadership
         self._clock = clock
         self._memory: dict[Key, _Memory] = {}
-        self._turns: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
+        self._turns: WeakValueDictionary[tuple[str, str, bool], asyncio.Lock] = WeakValueDictionary()
 
     async def look(self, rollout: PilotRollout, want: Exposure) -> Look:
         """Whether an exposure is in force; never raises."""
@@ -128,7 +128,8 @@ class Effects:
         try:
             if takes_back(rollout.status, want):
                 await self._check_claim(rollout, want)
-                memory.target = await self._in_time(self._target.kill, place, want)
+                async with self._turn_at(place, back=True):
+                    memory.target = await self._in_time(self._target.kill, place, want)
             else:
                 rollout = await self._rollouts.hold(rollout)
                 async with self._turn_at(place):
@@ -211,13 +212,14 @@ class Effects:
     def _remember(self, key: Key) -> _Memory:
         return self._memory.setdefault(key, _Memory())
 
-    def _turn_at(self, place: Place) -> asyncio.Lock:
-        """One growth at a time for each object: of many at once, the API server lets one through and the others retry.
+    def _turn_at(self, place: Place, *, back: bool = False) -> asyncio.Lock:
+        """One write at a time for each object: of many at once, the API server lets one through and the others retry.
 
-        (50 rollouts that share a ConfigMap took 14 s to complete at once, and 50 s to be released.) Taking users back
-        does not wait for its turn.
+        (50 rollouts that share a ConfigMap took 14 s to complete at once, and 50 s to be released. When 100 broke at
+        once, their writes kept the API server so busy that hardly one of them came through within its time.) Taking
+        users back does not wait for growth: it has turns of its own.
         """
-        return self._turns.setdefault((place.namespace, place.name), asyncio.Lock())
+        return self._turns.setdefault((place.namespace, place.name, back), asyncio.Lock())
 
     async def _in_time(self, call: Callable[[Place, Exposure], Awaitable[T]], place: Place, want: Exposure) -> T:
         """A write that begins under a valid lease ends before another replica can lead."""
