@@ -31,7 +31,7 @@ from pilotage.kube import KubeError
 from pilotage.resources.indicators import IndicatorTemplateSpec
 from pilotage.resources.rollout import PilotRollout
 from pilotage.resources.status import PilotRolloutStatus
-from pilotage.rollout.decide import Decision, decide, exposure_of
+from pilotage.rollout.decide import Decision, decide, exposure_of, is_delivered
 from pilotage.rollout.exposure import Exposure
 from pilotage.rollout.plan import Plan, read_plan
 from pilotage.rollout.situation import Seen
@@ -212,6 +212,4 @@ def fields_of(key: Key) -> dict[str, str]:
 
 
 def _at_rest(status: PilotRolloutStatus) -> bool:
-    delivery = status.delivery
-    verified = delivery is None or delivery.revision == delivery.verified_revision
-    return verified and status.phase in ("Completed", "RolledBack")
+    return is_delivered(status) and status.phase in ("Completed", "RolledBack")

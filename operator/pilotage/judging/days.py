@@ -4,11 +4,10 @@ from collections import defaultdict
 from datetime import UTC, date, datetime
 
 from pilotage.judging.evidence import Series
+from pilotage.resources.durations import DAY
 
 LEAST_HOURS = 0.9
 """A day counts with at least this share of its hours present."""
-
-_DAY_SECONDS = 86400.0
 
 
 def fold_days(series: Series, step_seconds: float) -> dict[date, float]:
@@ -25,7 +24,7 @@ def fold_days(series: Series, step_seconds: float) -> dict[date, float]:
     weights = series.weights or (1.0,) * len(series.values)
     for time, value, weight in zip(series.times, series.values, weights, strict=True):
         steps[datetime.fromtimestamp(time - step_seconds / 2, UTC).date()].append((value, weight))
-    least = LEAST_HOURS * _DAY_SECONDS / step_seconds
+    least = LEAST_HOURS * DAY / step_seconds
     return {day: _mean(found) for day, found in steps.items() if len(found) >= least}
 
 

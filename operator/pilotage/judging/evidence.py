@@ -6,7 +6,7 @@ A `Question` is hashable: rollouts that ask the same share one answer. An answer
 
 from dataclasses import dataclass
 
-_HOUR = 3600.0
+from pilotage.resources.durations import HOUR
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Question:
         shorter, up to the full hour (UTC) for steps of hours.
         """
         step = self.step_seconds
-        grid = _HOUR if step >= _HOUR else max(min(step, 5.0), step / 12)
+        grid = HOUR if step >= HOUR else max(min(step, 5.0), step / 12)
         return float(now // grid * grid)
 
 

@@ -11,15 +11,13 @@ from pilotage.judging.evidence import Answer, NoData, Series, Unavailable
 from pilotage.judging.rules import OPPOSITE, Rule
 from pilotage.judging.track import Streak, Track, track_days, track_steps
 from pilotage.judging.units import format_value
-from pilotage.resources.durations import format_duration
+from pilotage.resources.durations import DAY, HOUR, format_duration
 from pilotage.resources.status import Finding, Verdict
 
 STALE_STEPS = 2
 """The newest value may be this many steps old."""
 
 _LEAST_TOLERANCE_SECONDS = 5.0
-_HOUR_SECONDS = 3600.0
-_DAY_SECONDS = 86400.0
 
 
 def judge(rule: Rule, answer: Answer, now: datetime) -> Finding:
@@ -69,13 +67,13 @@ def _finite(series: Series | None, now: datetime) -> Series | None:
 
 def _tolerance_seconds(rule: Rule) -> float:
     # Coarser steps than an hour are asked for at full hours, so that their newest value is never older than that.
-    return max(STALE_STEPS * min(rule.question.step_seconds, _HOUR_SECONDS), _LEAST_TOLERANCE_SECONDS)
+    return max(STALE_STEPS * min(rule.question.step_seconds, HOUR), _LEAST_TOLERANCE_SECONDS)
 
 
 def _track(rule: Rule, series: Series, now: datetime) -> Track | None:
     step = rule.question.step_seconds
     if rule.counts_days:
-        return track_days(series, step_seconds=step, days=round(rule.for_seconds / _DAY_SECONDS), now=now)
+        return track_days(series, step_seconds=step, days=round(rule.for_seconds / DAY), now=now)
     over = rule.in_seconds if rule.kind == "must-hold" and rule.in_seconds else rule.for_seconds
     return track_steps(series, step_seconds=step, over_seconds=over)
 

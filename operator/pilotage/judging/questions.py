@@ -6,13 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pilotage.judging.evidence import Measurement, Question
-from pilotage.resources.durations import format_duration, parse_duration
+from pilotage.resources.durations import DAY, HOUR, MINUTE, format_duration, parse_duration
 from pilotage.resources.indicators import Indicator, IndicatorTemplateSpec, Measure, Unit
 from pilotage.resources.rollout import PilotRolloutSpec
 
-MINUTE = 60.0
-HOUR = 3600.0
-DAY = 86400.0
 LONGEST_SECONDS = 400 * DAY
 """Hourly steps over 400 days are 9,600 points; Prometheus gives at most 11,000."""
 

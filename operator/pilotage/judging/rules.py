@@ -8,7 +8,6 @@ from typing import Literal
 from pilotage.judging.criteria import Bound, Criterion, CriterionError, Operator, parse_bound, parse_criterion
 from pilotage.judging.evidence import Question
 from pilotage.judging.questions import (
-    DAY,
     Resolved,
     RuleError,
     check_length,
@@ -20,7 +19,7 @@ from pilotage.judging.questions import (
     resolve_indicators,
 )
 from pilotage.judging.units import mismatch
-from pilotage.resources.durations import format_duration, parse_duration
+from pilotage.resources.durations import DAY, format_duration, parse_duration
 from pilotage.resources.indicators import IndicatorTemplateSpec, Unit
 from pilotage.resources.rollout import Objective, PilotRolloutSpec
 
@@ -100,7 +99,7 @@ class Rule:
     @property
     def counts_days(self) -> bool:
         """Whether `for` is counted in whole UTC days: from two days on."""
-        return self.for_seconds >= 2 * DAY and self.for_seconds % DAY == 0
+        return _counts_days(self.for_seconds)
 
 
 def read_rules(
@@ -199,8 +198,11 @@ def _asked_for(indicator: Resolved, window_seconds: float, for_seconds: float, f
         raise RuleError(field, message)
     check_length(for_seconds, field)
     # Days are counted from midnight, and the current one is left out: one day more has to be asked for.
-    whole_days = for_seconds >= 2 * DAY and for_seconds % DAY == 0
-    return over(indicator, window_seconds, for_seconds + DAY if whole_days else for_seconds)
+    return over(indicator, window_seconds, for_seconds + DAY if _counts_days(for_seconds) else for_seconds)
+
+
+def _counts_days(for_seconds: float) -> bool:
+    return for_seconds >= 2 * DAY and for_seconds % DAY == 0
 
 
 def _objective(

@@ -2,9 +2,8 @@
 
 from datetime import timedelta
 
+from pilotage.resources.durations import DAY, HOUR, MINUTE
 from pilotage.resources.indicators import Unit
-
-_MINUTE, _HOUR, _DAY = 60.0, 3600.0, 86400.0
 
 
 def write_count(number: float) -> str:
@@ -32,12 +31,12 @@ def write_elapsed(time: timedelta) -> str:
         return f"{seconds * 1000:.0f} ms"
     if seconds < 10:  # noqa: PLR2004 - tenths matter below
         return f"{seconds:.1f} s"
-    if seconds < _MINUTE:
+    if seconds < MINUTE:
         return f"{seconds:.0f} s"
     for size, name, part, part_name in (
-        (_DAY, "d", _HOUR, "h"),
-        (_HOUR, "h", _MINUTE, "min"),
-        (_MINUTE, "min", 1.0, "s"),
+        (DAY, "d", HOUR, "h"),
+        (HOUR, "h", MINUTE, "min"),
+        (MINUTE, "min", 1.0, "s"),
     ):
         if seconds >= size:
             whole, rest = divmod(seconds, size)

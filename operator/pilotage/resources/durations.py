@@ -4,6 +4,9 @@ import re
 
 from pilotage.resources.grammar import DURATION
 
+MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
+"""In seconds."""
+
 _MILLISECONDS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 _WHOLE = re.compile(DURATION)
 _PART = re.compile(r"([0-9]+)(ms|[smhdw])")

@@ -21,6 +21,9 @@ Phase = Literal["Pending", "Progressing", "Holding", "Paused", "RollingBack", "R
 
 Verdict = Literal["pass", "breach", "pending", "no-data", "unavailable"]
 
+WORST_FIRST: tuple[Verdict, ...] = ("breach", "unavailable", "no-data", "pending", "pass")
+"""What has to be said of several verdicts is said of the worst."""
+
 Short = Annotated[str, StringConstraints(max_length=253)]
 
 CriteriaText = Annotated[str, StringConstraints(max_length=256)]

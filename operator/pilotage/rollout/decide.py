@@ -66,7 +66,7 @@ def decide(plan: Plan, rollout: PilotRollout, seen: Seen, now: datetime) -> Deci
 def _wake_at(at: Situation, move: Move, status: PilotRolloutStatus) -> datetime | None:
     if move.at_once:
         return at.now
-    if move.at_rest and _is_delivered(status):
+    if move.at_rest and is_delivered(status):
         return None
     next_judgement = at.now + timedelta(seconds=at.plan.interval_seconds)
     return move.until if move.until and at.now < move.until < next_judgement else next_judgement
@@ -102,7 +102,8 @@ def needs_judging(rollout: PilotRollout) -> bool:
     return rollout.metadata.deletion_timestamp is None and (again or not ended)
 
 
-def _is_delivered(status: PilotRolloutStatus) -> bool:
+def is_delivered(status: PilotRolloutStatus) -> bool:
+    """Whether the last decision was seen in force, or there was none to bring about."""
     return status.delivery is None or status.delivery.revision == status.delivery.verified_revision
 
 

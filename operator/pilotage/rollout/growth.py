@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from pilotage.judging.rules import Rule
 from pilotage.resources.durations import format_duration
-from pilotage.resources.status import Action, CohortStatus, Finding, Phase, StepStatus
+from pilotage.resources.status import WORST_FIRST, Action, CohortStatus, Finding, Phase, StepStatus
 from pilotage.rollout.admission import Admission, Obstacle, PlannedStep, admit
 from pilotage.rollout.situation import Move, Situation, once
 
@@ -125,11 +125,10 @@ _REASONS = {
     "breach": "CriteriaNotMet",
     "pending": "CriteriaPending",
 }
-_WORST = ("breach", "unavailable", "no-data", "pending")
 
 
 def _hold_for(at: Situation, against: Sequence[tuple[Rule, Finding]], phase: Phase = "Holding") -> Move:
-    rule, found = min(against, key=lambda pair: _WORST.index(pair[1].verdict))
+    rule, found = min(against, key=lambda pair: WORST_FIRST.index(pair[1].verdict))
     more = f" (and {len(against) - 1} more)" if len(against) > 1 else ""
     earliest = [found.earliest for _, found in against if found.earliest]
     return Move(

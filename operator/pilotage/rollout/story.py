@@ -4,11 +4,9 @@ from datetime import datetime
 from typing import Literal
 
 from pilotage.resources.base import Condition
-from pilotage.resources.status import ExposureStatus, Finding, PilotRolloutStatus, Summary
+from pilotage.resources.status import WORST_FIRST, ExposureStatus, Finding, PilotRolloutStatus, Summary
 from pilotage.rollout.exposure import SHARE_TOTAL
 from pilotage.rollout.situation import Move, Situation
-
-_SEVERITY = ("breach", "unavailable", "no-data", "pending", "pass")
 
 Truth = Literal["True", "False", "Unknown"]
 
@@ -64,7 +62,7 @@ def summarise(status: PilotRolloutStatus, at: Situation, move: Move) -> Summary:
 
 def worst_of(findings: tuple[Finding, ...]) -> str:
     """The worst verdict of all; empty if nothing is judged."""
-    return min((found.verdict for found in findings), key=_SEVERITY.index, default="")
+    return min((found.verdict for found in findings), key=WORST_FIRST.index, default="")
 
 
 def conditions_of(status: PilotRolloutStatus, at: Situation, move: Move) -> tuple[Condition, ...]:
