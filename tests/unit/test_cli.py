@@ -39,6 +39,28 @@ def test_a_report_of_nothing_in_particular_is_misuse(capsys: pytest.CaptureFixtu
     assert "is not NAMESPACE/NAME" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "remedy"),
+    [
+        (["--prometheus=prometheus:9090"], "'prometheus:9090' is not a URL, such as http://localhost:9090"),
+        (["--prometheus=http://x", "--flag-service=flags"], "'flags' is not HOST:PORT, such as localhost:8015"),
+    ],
+)
+def test_an_address_that_can_not_be_one_is_misuse(
+    arguments: list[str], remedy: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["run", *arguments])
+    assert caught.value.code == 2
+    assert remedy in capsys.readouterr().err
+
+
+def test_a_report_without_a_cluster_says_how_to_name_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["report", "shop/search", "--output=x.html", "--prometheus=http://127.0.0.1:9"]
+    assert main([*arguments, f"--kubeconfig={tmp_path / 'nothing'}"]) == 1
+    assert "no cluster is known: give --kubeconfig, or set KUBECONFIG" in capsys.readouterr().err
+
+
 def test_help_imports_nothing_heavy() -> None:
     heavy = "{'kopf', 'kubernetes', 'grpc', 'matplotlib', 'aiohttp', 'pydantic', 'prometheus_api_client'}"
     code = f"import sys\nfrom pilotage.cli.main import _parser\n_parser()\nprint({heavy} & set(sys.modules))"

@@ -4,6 +4,7 @@ import argparse
 import os
 import socket
 from pathlib import Path
+from urllib.parse import urlsplit
 
 LEVELS = ("debug", "info", "warning", "error")
 
@@ -23,6 +24,7 @@ def add_prometheus(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("Prometheus")
     group.add_argument(
         "--prometheus",
+        type=_url,
         required=True,
         metavar="URL",
         help="where to ask for evidence: Prometheus, or what speaks its query API",
@@ -53,6 +55,27 @@ def add_process(parser: argparse.ArgumentParser, *, http_port: int) -> None:
     group.add_argument(
         "--log-level", choices=LEVELS, default="info", help="the least that is logged (default: %(default)s)"
     )
+
+
+def address(text: str) -> str:
+    """`HOST:PORT`, as it is.
+
+    Raises:
+        ArgumentTypeError: it is something else.
+    """
+    host, _, port = text.rpartition(":")
+    if not (host and port.isdecimal()):
+        msg = f"{text!r} is not HOST:PORT, such as localhost:8015"
+        raise argparse.ArgumentTypeError(msg)
+    return text
+
+
+def _url(text: str) -> str:
+    found = urlsplit(text)
+    if found.scheme not in ("http", "https") or not found.netloc:
+        msg = f"{text!r} is not a URL, such as http://localhost:9090"
+        raise argparse.ArgumentTypeError(msg)
+    return text
 
 
 def default_identity() -> str:

@@ -44,10 +44,25 @@ async def _write(arguments: argparse.Namespace, namespace: str, name: str) -> in
             )
         finally:
             await kube.close()
-    except (KubeError, OSError) as error:
+    except KubeError as error:
+        print(f"no report was written: {_explained(error.reason, namespace, name) or error}", file=sys.stderr)
+        return 1
+    except OSError as error:
         print(f"no report was written: {error}", file=sys.stderr)
         return 1
     finally:
         await source.close()
     print(arguments.output)
     return 0
+
+
+def _explained(reason: str, namespace: str, name: str) -> str:
+    """The remedy where it is a person's; empty where the error says enough."""
+    match reason:
+        case "NoConfiguration":
+            return "no cluster is known: give --kubeconfig, or set KUBECONFIG"
+        case "NotFound":
+            return f"there is no PilotRollout {name} in the namespace {namespace}"
+        case "Forbidden":
+            return f"you may not read PilotRollouts in the namespace {namespace}"
+    return ""

@@ -16,6 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     flags = parser.add_argument_group("flag service")
     flags.add_argument(
         "--flag-service",
+        type=options.address,
         metavar="HOST:PORT",
         help="where to ask whether a decision is in force; without it, what was written counts as in force",
     )
