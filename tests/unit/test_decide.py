@@ -43,6 +43,14 @@ def test_the_steps_clock_starts_only_when_its_users_are_seen_to_have_the_feature
     assert pilot.rollout.status.next_check_time == pilot.now + timedelta(minutes=1)
 
 
+def test_a_hold_that_ends_between_two_judgements_is_ended_on_time(pilot: Pilot) -> None:
+    pilot.settle().decide(after=55)
+    assert pilot.rollout.status.next_check_time == pilot.now + timedelta(seconds=5)
+    assert pilot.decision.wake_at == pilot.now + timedelta(seconds=5)
+    pilot.decide(after=1, noGo="pending")
+    assert pilot.decision.wake_at == pilot.now + timedelta(seconds=10)
+
+
 def test_a_healthy_rollout_goes_through_all_steps_and_rests(pilot: Pilot) -> None:
     pilot.settle().settle(after=60).settle(after=60).settle(after=60)
     assert pilot.actions == ["Start", "Advance", "Advance", "Complete"]
@@ -161,6 +169,16 @@ def test_a_throttled_rollout_does_not_advance(at_some: Pilot) -> None:
     assert (at_some.step, at_some.admitted) == ("some", 10)
 
 
+def test_shedding_does_not_start_the_clock_of_a_step_whose_users_never_had_the_feature(at_some: Pilot) -> None:
+    at_some.in_force = False
+    at_some.decide(after=61).decide(after=1, throttle="breach")
+    at_some.in_force = True
+    at_some.decide(after=1)
+    assert (at_some.step, at_some.admitted) == ("all", 20)
+    assert at_some.rollout.status.step
+    assert at_some.rollout.status.step.verified_time is None
+
+
 def test_throttle_sheds_while_paused(at_some: Pilot) -> None:
     at_some.edit(paused=True).decide(after=1).settle(after=5, throttle="breach")
     assert (at_some.phase, at_some.admitted) == ("Paused", 10)
@@ -175,6 +193,13 @@ def test_a_new_revision_starts_over_with_the_same_people(at_some: Pilot) -> None
     assert again is not None
     assert (at_some.step, again.enrolled) == ("few", people.enrolled[:10])
     assert at_some.rollout.status.rollback is None
+
+
+def test_a_new_revision_waits_until_users_are_seen_to_be_back(at_some: Pilot) -> None:
+    at_some.in_force = False
+    at_some.decide(after=5, rollback="breach")
+    at_some.edit(feature={"flag": "search", "revision": 2}).decide(after=1, rollback="pass")
+    assert (at_some.phase, at_some.rollout.status.revision) == ("RollingBack", 1)
 
 
 def test_an_invalid_spec_stalls_and_names_the_field(at_some: Pilot) -> None:
@@ -204,6 +229,13 @@ def test_deletion_leaves_the_stated_final_state(exposure: str, completed: bool, 
     want = exposure_of(pilot.rollout, pilot.rollout.status)
     assert want is not None
     assert (want.kind, pilot.decision.released) == (left, True)
+
+
+def test_deletion_leaves_the_final_state_also_of_an_invalid_spec(at_some: Pilot) -> None:
+    at_some.edit(rollback=["errors > 3s"]).decide(after=1)
+    at_some.deleting = True
+    at_some.decide(after=1)
+    assert (at_some.decision.released, at_some.admitted, at_some.actions[-1]) == (True, 0, "Release")
 
 
 def test_a_step_that_left_the_spec_holds(at_some: Pilot) -> None:
