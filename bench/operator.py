@@ -102,7 +102,8 @@ def _print_spent(what: str, spent: Spent) -> None:
     requests = ", ".join(f"{method} {count:.0f}" for method, count in sorted(spent.requests.items())) or "none"
     print(
         f"{what}: {spent.cores:.1%} of a core, {spent.rss_bytes / 1e6:.0f} MB, API requests {requests} in"
-        f" {spent.seconds:.0f} s, {spent.queries * 60 / spent.seconds:.0f} Prometheus queries a minute",
+        f" {spent.seconds:.0f} s, {spent.queries * 60 / spent.seconds:.0f} Prometheus queries a minute;"
+        f" around it {spent.around:.1%}, other load {spent.others:.1%}",
         flush=True,
     )
 

@@ -79,6 +79,8 @@ class Spent:
     Attributes:
         seconds: how long was measured.
         cores: CPU of the operator, in cores.
+        around: CPU of the API server, etcd, Prometheus, the flag service and the bench itself, in cores.
+        others: CPU of whatever else ran on the machine, in cores.
         requests: to the API server, by method, in all.
         queries: to Prometheus.
         rss_bytes: of the operator at the end.
@@ -86,6 +88,8 @@ class Spent:
 
     seconds: float
     cores: float
+    around: float
+    others: float
     requests: dict[str, float]
     queries: float
     rss_bytes: int
@@ -102,13 +106,14 @@ class Meter:
     def __init__(self, world: World) -> None:
         self._world = world
         self._before = world.metrics()
-        self._cpu, self._began_at = _cpu_seconds(world.operator), time.monotonic()
+        self._cpu, self._began_at = self._cpu_seconds(), time.monotonic()
 
     def read(self) -> Spent:
         """What was spent since."""
-        process = self._world.operator
         seconds = time.monotonic() - self._began_at
-        cores = (_cpu_seconds(process) - self._cpu) / seconds
+        operator, around, machine = (
+            (now - before) / seconds for now, before in zip(self._cpu_seconds(), self._cpu, strict=True)
+        )
         now = self._world.metrics()
         requests: dict[str, float] = {}
         for name, count in now.items():
@@ -116,7 +121,16 @@ class Meter:
             if method and (more := count - self._before.get(name, 0.0)):
                 requests[method[1]] = requests.get(method[1], 0.0) + more
         queries = now["pilotage_queries_total"] - self._before["pilotage_queries_total"]
-        return Spent(seconds, cores, requests, queries, process.memory_info().rss)
+        others = machine - operator - around
+        return Spent(seconds, operator, around, others, requests, queries, self._world.operator.memory_info().rss)
+
+    def _cpu_seconds(self) -> tuple[float, float, float]:
+        """Of the operator, of what is around it, of the machine."""
+        world = self._world
+        processes = [world.prometheus.process, world.processes.processes[FLAGS], *world.cluster.components.values()]
+        around = sum(_cpu_seconds(psutil.Process(each.pid)) for each in processes) + _cpu_seconds(psutil.Process())
+        times = psutil.cpu_times()
+        return _cpu_seconds(world.operator), around, sum(times) - times.idle - times.iowait - times.guest
 
 
 def _cpu_seconds(process: psutil.Process) -> float:
