@@ -227,6 +227,13 @@ CHANGES: dict[str, tuple[dict[str, Any], dict[str, Any], str, str]] = {
         "spec.feature.flag",
         "flag can't change: delete this PilotRollout and make another",
     ),
+    "another flag document": (
+        {},
+        {"delivery.flags.name": "other-flags"},
+        "spec.delivery.flags.name",
+        "name can't change: the flag would stay behind, and no rollback would reach it;"
+        " delete this PilotRollout and make another",
+    ),
     "another bucketing attribute": (
         {"audience.bucketBy": "email"},
         {},

@@ -148,7 +148,15 @@ class Audience(Model):
 class FlagDelivery(Model):
     """The OpenFeature flag document that carries the decision."""
 
-    name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)] = "pilot-flags"
+    name: Annotated[
+        str,
+        StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63),
+        Validation(
+            "self == oldSelf",
+            "name can't change: the flag would stay behind, and no rollback would reach it;"
+            " delete this PilotRollout and make another",
+        ),
+    ] = "pilot-flags"
     """name of the FeatureFlag, or of the ConfigMap where that kind is not installed. Several rollouts may share it."""
     hash_generation: Literal["raw", "cbor"] = "cbor"
     """hashGeneration is how the applications' evaluators hash the bucketing key: `raw` (flagd up to 0.16, Go,
