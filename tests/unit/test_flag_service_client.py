@@ -164,3 +164,17 @@ async def test_a_call_that_times_out_does_not_cancel_the_others_on_its_connectio
         await hopeless
     assert [*(await patient)[0]] == ["checkout"]
     await client.close()
+
+
+async def test_who_asks_for_a_namespace_while_a_call_is_under_way_shares_its_answer(start: Callable[..., Any]) -> None:
+    replica = SlowReplica(document(2))
+    client = FlagServiceClient(f"127.0.0.1:{await start(replica, '127.0.0.1')}")
+    impatient = asyncio.create_task(client.flag_sets("0.3"))
+    calls = [asyncio.create_task(client.flag_sets(name)) for name in ("0.3", "0.3", "0.2")]
+    await asyncio.sleep(0.1)
+    impatient.cancel()  # it began the call that the others wait for
+    assert [[*(await call)[0]] for call in calls] == [["checkout"]] * 3
+    assert [selector for selector, _ in replica.asked] == ["flagSetId=0.2", "flagSetId=0.3"]
+    assert [*(await client.flag_sets("0.2"))[0]] == ["checkout"]
+    assert len(replica.asked) == 3  # a call that has ended answers nobody any more
+    await client.close()

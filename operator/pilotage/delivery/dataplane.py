@@ -40,13 +40,28 @@ class FlagServiceClient:
         self._channels: dict[str, grpc.aio.Channel] = {}
         self._addresses: tuple[str, ...] = ()
         self._resolved_at = float("-inf")
+        self._calls: dict[str, asyncio.Task[list[Mapping[str, Any]]]] = {}
 
     async def flag_sets(self, namespace: str) -> list[Mapping[str, Any]]:
         """The definitions by flag that each replica serves to a namespace.
 
+        Rollouts of a namespace are due together: those who ask while a call is under way share its answer, which must
+        not be changed.
+
         Raises:
             DeliveryError: no replica can be asked, or one refuses to answer.
         """
+        if (call := self._calls.get(namespace)) is None:
+            call = self._calls[namespace] = asyncio.create_task(self._flag_sets(namespace))
+            call.add_done_callback(lambda ended: self._end(namespace, ended))
+        return await asyncio.shield(call)  # who asks may give up; the others don't
+
+    def _end(self, namespace: str, call: "asyncio.Task[list[Mapping[str, Any]]]") -> None:
+        del self._calls[namespace]
+        if not call.cancelled():
+            call.exception()  # all who asked may have given up: then nobody else looks at it
+
+    async def _flag_sets(self, namespace: str) -> list[Mapping[str, Any]]:
         metadata = await self._metadata()
         asked = [self._ask(address, namespace, metadata) for address in await self._resolve()]
         answers = [answer for answer in await asyncio.gather(*asked) if answer is not None]
@@ -55,7 +70,11 @@ class FlagServiceClient:
         return answers
 
     async def close(self) -> None:
-        """Give up the connections."""
+        """Give up what is under way, and the connections."""
+        calls = list(self._calls.values())
+        for call in calls:
+            call.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
         channels, self._channels = list(self._channels.values()), {}
         for channel in channels:
             await channel.close()
