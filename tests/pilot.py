@@ -20,6 +20,7 @@ class Pilot:
         self.rollout = builder.obj()
         self.now = NOW
         self.in_force = True
+        self.obstacle = ""
         self.deleting = False
         self.verdicts: dict[str, Verdict] = {}
         self.since: datetime | None = None
@@ -39,7 +40,7 @@ class Pilot:
         )
         status = self.rollout.status
         revision = status.delivery.revision if status.delivery and self.in_force else None
-        seen = Seen(findings, None, USERS, "", Delivered("ConfigMap/x", revision), self.deleting)
+        seen = Seen(findings, None, USERS, "", Delivered("ConfigMap/x", revision, self.obstacle), self.deleting)
         self.decision = decide(plan, self.rollout, seen, self.now)
         self.rollout = self.rollout.model_copy(update={"status": self.decision.status})
         return self

@@ -78,10 +78,12 @@ def await_delivery(at: Situation) -> Move | None:
     step = at.status.step
     if step is None or step.verified_time is not None:
         return None
+    waiting = f"step {step.name} is decided; its clock starts when its users are seen to have the feature"
+    obstacle = at.status.delivery.message if at.status.delivery else ""
     return Move(
         phase="Progressing",
         reason="AwaitingDelivery",
-        message=f"step {step.name} is decided; its clock starts when its users are seen to have the feature",
+        message=f"step {step.name} is not in force: {obstacle}"[:1024] if obstacle else waiting,
         waits_for="delivery",
     )
 
