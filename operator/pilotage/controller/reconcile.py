@@ -152,7 +152,9 @@ class Reconciler:
         if look.force is Force.IN_FORCE and not again:
             self._tools.queue.add(key, Urgency.FOLLOW_UP)
             return True
-        _LOG.info("written, but not in force yet: %s", look.message, extra=fields_of(key))
+        undone = "written again: something else had undone it"
+        pending = f"written, but not in force yet: {look.message}"
+        _LOG.info("%s", undone if look.force is Force.IN_FORCE else pending, extra=fields_of(key))
         return self._try_again(key, way_back=way_back)
 
     async def _release(self, rollout: PilotRollout, final: Exposure | None) -> bool:
