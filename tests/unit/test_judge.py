@@ -239,6 +239,8 @@ def test_days_are_whole_utc_days_without_today() -> None:
     assert finding.earliest == datetime(2026, 3, 4, tzinfo=UTC)
     today_bad = [*days(*[9.0] * 14)[:-9], *[1.0] * 9]
     assert told(go, hours(*today_bad))[0] == "pass"
+    late = NOW.replace(hour=23)  # all but a whole day, and still not one
+    assert told(go, hours(*today_bad, *[1.0] * 14, end=late), late)[0] == "pass"
 
 
 def test_a_criterion_over_more_days_than_prometheus_keeps_is_no_data() -> None:

@@ -1,0 +1,66 @@
+"""Ways back in unusual places: from what was shed, after the end, twice; and what a step's own criteria guard."""
+
+import pytest
+
+from tests.builders import make_rollout
+from tests.pilot import Pilot, guarded
+
+
+@pytest.fixture
+def stepping_back() -> Pilot:
+    """In the second step, its users verified; a breach leads to the step before."""
+    pilot = Pilot(guarded().with_spec(onRollback={"to": "previous"}))
+    pilot.settle().settle(after=61)
+    assert pilot.step == "some"
+    return pilot
+
+
+def test_from_what_was_shed_the_way_back_leads_to_the_step_before_the_shown_one(stepping_back: Pilot) -> None:
+    stepping_back.settle(after=5, throttle="breach")
+    assert stepping_back.admitted == 10
+    stepping_back.decide(after=5, rollback="breach")
+    assert (stepping_back.phase, stepping_back.admitted) == ("RollingBack", 0)
+
+
+def test_evidence_is_new_when_window_and_for_lie_after_the_way_back(stepping_back: Pilot) -> None:
+    """The window is 60 s, and `for` 30 s."""
+    stepping_back.settle(after=5, rollback="breach").decide(after=89)
+    assert (stepping_back.phase, stepping_back.admitted) == ("RolledBack", 10)
+    stepping_back.decide(after=2)
+    assert (stepping_back.phase, stepping_back.admitted) == ("RollingBack", 0)
+
+
+def test_who_is_still_in_after_a_way_back_is_still_watched(stepping_back: Pilot) -> None:
+    stepping_back.settle(after=5, rollback="breach").decide(after=1, rollback="pass")
+    assert stepping_back.phase == "RolledBack"
+    assert stepping_back.decision.wake_at is not None
+
+
+def test_what_is_completed_is_not_taken_back() -> None:
+    pilot = Pilot(guarded())
+    pilot.settle().settle(after=60).settle(after=60).settle(after=60)
+    pilot.decide(after=5, rollback="breach")
+    assert (pilot.phase, pilot.admitted) == ("Completed", 200)
+
+
+def test_a_new_revision_is_not_shed_any_more(stepping_back: Pilot) -> None:
+    stepping_back.settle(after=5, throttle="breach")
+    assert stepping_back.rollout.status.throttled
+    stepping_back.edit(feature={"flag": "search", "revision": 2}).decide(after=1, throttle="pass")
+    assert not stepping_back.rollout.status.throttled
+
+
+def test_a_steps_own_criteria_guard_the_way_out_of_that_step_only() -> None:
+    rollout = make_rollout().indicator("errors").with_spec(audience={"directory": {"configMap": "users"}})
+    rollout.step("few", users=10, hold="1m").step("some", users=20, hold="1m", go=["errors < 1%"])
+    pilot = Pilot(rollout.step("all", percent=100, hold="1m"))
+    pilot.settle(go="breach").settle(after=61)
+    assert (pilot.phase, pilot.step) == ("Progressing", "some")
+    pilot.decide(after=61)
+    assert (pilot.phase, pilot.step) == ("Holding", "some")
+
+
+def test_who_is_excluded_is_not_counted_as_population() -> None:
+    pilot = Pilot(guarded().with_spec(audience={"directory": {"configMap": "users"}, "exclude": ["user-0"]}))
+    pilot.decide()
+    assert pilot.rollout.status.population == 199
