@@ -112,6 +112,15 @@ def test_paused_keeps_users_and_does_not_grow(at_some: Pilot) -> None:
     assert at_some.step == "all"
 
 
+def test_a_step_that_only_rollback_rules_guard_is_not_told_to_be_unjudged() -> None:
+    pilot = Pilot(
+        make_rollout().with_spec(rollback=["errors > 3%"]).indicator("errors").step(percent=1).step(percent=2)
+    )
+    pilot.settle().decide(after=1)
+    advanced = next(entry for entry in pilot.rollout.status.history if entry.action == "Advance")
+    assert advanced.message == "its time is over, and nothing speaks against it"
+
+
 @pytest.mark.parametrize("verdict", ["no-data", "unavailable"])
 @pytest.mark.parametrize("role", ["objective", "warning", "critical", "go", "noGo", "rollback", "throttle"])
 def test_the_unknown_neither_advances_nor_rolls_back(at_some: Pilot, role: str, verdict: Verdict) -> None:

@@ -187,7 +187,9 @@ def _why(at: Situation, step: PlannedStep) -> str:
         for rule, found in at.judged
         if found.value and rule.role in ("objective", "go")
     )
-    return f"all criteria hold: {', '.join(values)}" if values else "its time is over, and nothing is judged"
+    if values:
+        return f"all criteria hold: {', '.join(values)}"
+    return f"its time is over, and nothing {'speaks against it' if at.judged else 'is judged'}"
 
 
 def _freeze_cohort(at: Situation) -> CohortStatus:
