@@ -32,11 +32,12 @@ class Rest:
     spent: Spent
 
 
-async def complete_all(kube: Kube, crowd: Crowd) -> None:
-    """Make all rollouts, completed; the operator must be running."""
+async def complete_all(world: World, kube: Kube, crowd: Crowd) -> None:
+    """Make all rollouts, completed; the operator walks the first of them, and is then stopped."""
     first, *others = crowd.names
     await crowd.create({first: _spec_of(first)})
     model = await _walked(kube, crowd, first)
+    world.processes.processes["operator"].stop()
     await crowd.create({name: _spec_of(name) for name in others})
     text = json.dumps({"status": model["status"]})
     await crowd.merge({name: json.loads(text.replace(first, name)) for name in others}, subresource="/status")
@@ -48,7 +49,7 @@ async def copy_flags(kube: Kube, crowd: Crowd) -> None:
     """Give each namespace the flags that its rollouts have decided."""
     first = crowd.names[0]
     base = "/api/v1/namespaces/{}/configmaps/pilot-flags"
-    [text] = (await kube.get(base.format(crowd.namespaces[0])))["data"].values()
+    text = (await kube.get(base.format(crowd.namespaces[0])))["data"][f"{first}.json"]
     labels = {"app.kubernetes.io/managed-by": "pilotage", "pilotage.dev/flags": "true"}
 
     def config_map(namespace: str) -> dict[str, Any]:
