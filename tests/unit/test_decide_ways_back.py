@@ -31,9 +31,39 @@ def test_evidence_is_new_when_window_and_for_lie_after_the_way_back(stepping_bac
 
 
 def test_who_is_still_in_after_a_way_back_is_still_watched(stepping_back: Pilot) -> None:
-    stepping_back.settle(after=5, rollback="breach").decide(after=1, rollback="pass")
-    assert stepping_back.phase == "RolledBack"
-    assert stepping_back.decision.wake_at is not None
+    stepping_back.settle(after=5, rollback="breach")
+    for _ in range(2):
+        assert stepping_back.phase == "RolledBack"
+        assert stepping_back.decision.wake_at is not None
+        stepping_back.decide(after=1, rollback="pass")
+
+
+def test_users_who_come_back_start_the_steps_clock_anew(stepping_back: Pilot) -> None:
+    stepping_back.settle(after=5, throttle="breach")
+    stepping_back.since = stepping_back.now
+    stepping_back.decide(after=25, throttle="pass")
+    assert (stepping_back.actions[-1], stepping_back.admitted) == ("Restore", 20)
+    assert stepping_back.rollout.status.step
+    assert stepping_back.rollout.status.step.verified_time is None
+
+
+def test_load_is_shed_also_while_a_part_of_the_spec_is_invalid(stepping_back: Pilot) -> None:
+    stepping_back.edit(rollback=["errors > 3s"]).settle(after=5, throttle="breach")
+    assert stepping_back.admitted == 10
+
+
+def test_deletion_comes_before_a_way_back_it_takes_everybody_back_itself(stepping_back: Pilot) -> None:
+    stepping_back.deleting = True
+    stepping_back.decide(after=5, rollback="breach")
+    assert (stepping_back.actions[-1], stepping_back.admitted) == ("Release", 0)
+
+
+def test_what_was_frozen_at_the_start_stays_when_the_spec_is_edited() -> None:
+    pilot = Pilot(guarded())
+    pilot.settle().edit(audience={"directory": {"configMap": "users"}, "bucketBy": "email"}).settle(after=61)
+    assert pilot.step == "some"
+    assert pilot.rollout.status.cohort
+    assert pilot.rollout.status.cohort.bucket_by == "targetingKey"
 
 
 def test_what_is_completed_is_not_taken_back() -> None:
