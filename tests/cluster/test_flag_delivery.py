@@ -180,7 +180,7 @@ def test_a_config_map_of_somebody_else_is_not_written_even_by_force(world: World
     world.cluster.kubectl("create", "configmap", "pilot-flags", "-n", world.namespace, "--from-literal=theirs=1")
     target = world.target()
     for call in (target.apply, target.kill):
-        with pytest.raises(DeliveryError, match=r"not Pilotage's: give spec\.delivery\.flags\.name another name"):
+        with pytest.raises(DeliveryError, match=r"not Pilotage's: make the rollout anew with another name in spec"):
             world.run(call(world.place(), BASE))
     assert world.config_map()["data"] == {"theirs": "1"}
 

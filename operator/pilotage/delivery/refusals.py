@@ -19,7 +19,7 @@ def conflict(others: Sequence[str], form: Form, place: Place, flag: str) -> Deli
     """Other field managers own the flag."""
     return DeliveryConflictError(
         f"{name_of(form, place)}: the flag {flag} is also written by {', '.join(dict.fromkeys(others))}:"
-        " take it out there, or give the rollout another flag"
+        " take it out there, or make the rollout anew with another flag"
     )
 
 
@@ -37,7 +37,9 @@ def explained(error: KubeError, form: Form, place: Place, flag: str = "") -> Del
         case 409, detail if others := _CONFLICT.findall(detail):
             return conflict(others, form, place, flag)
         case 403, detail if "is not Pilotage's" in detail:
-            return DeliveryRefusedError(f"{name} is not Pilotage's: give spec.delivery.flags.name another name")
+            return DeliveryRefusedError(
+                f"{name} is not Pilotage's: make the rollout anew with another name in spec.delivery.flags"
+            )
         case 403, _:
             return DeliveryRefusedError(
                 f"{name} may not be written: enrol the namespace (bind ClusterRole pilotage-delivery there)"
