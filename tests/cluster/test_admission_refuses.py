@@ -231,8 +231,7 @@ CHANGES: dict[str, tuple[dict[str, Any], dict[str, Any], str, str]] = {
         {},
         {"delivery.flags.name": "other-flags"},
         "spec.delivery.flags.name",
-        "name can't change: the flag would stay behind, and no rollback would reach it;"
-        " delete this PilotRollout and make another",
+        "name can't change: the flag would stay behind, and no rollback would reach it;",
     ),
     "another bucketing attribute": (
         {"audience.bucketBy": "email"},

@@ -1,24 +1,16 @@
 """The whole loop: real API server, real Prometheus, real flag service, the chart's rights, and one operator."""
 
-import json
 import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from typing import Any
 
 import pytest
 
 from testbed import Cluster, Process, ProcessGroup, PrometheusServer, wait_until
 from testbed.install import Installed
 from tests.cluster.replicas import Replica, start_flag_service, start_operator
+from tests.cluster.rollouts import INDICATOR, Rollouts
 from tests.cluster.traffic import Traffic, serve_traffic
-
-INDICATOR = {
-    "name": "error_ratio",
-    "errors": 'sum by (variant) (increase(app_errors_total{job="loop"}[$window]))',
-    "total": 'sum by (variant) (increase(app_requests_total{job="loop"}[$window]))',
-    "window": "5s",
-}
 
 
 @pytest.fixture(scope="module")
@@ -59,63 +51,6 @@ def operator(processes: ProcessGroup, installed: Installed, prometheus: Promethe
     )
     wait_until(lambda: replica.is_ready() and replica.leads(), "the operator to lead")
     return replica
-
-
-class Rollouts:
-    """The rollouts of one namespace."""
-
-    def __init__(self, cluster: Cluster, namespace: str) -> None:
-        self.cluster = cluster
-        self.namespace = namespace
-
-    def apply(self, *names: str, **spec: Any) -> None:
-        """Create or change rollouts; each has a flag of its own name."""
-        said = {"interval": "1s", **spec}
-        self.cluster.apply(
-            *(
-                {
-                    "apiVersion": "pilotage.dev/v1alpha1",
-                    "kind": "PilotRollout",
-                    "metadata": {"name": name, "namespace": self.namespace},
-                    "spec": {"feature": {"flag": name}, **said},
-                }
-                for name in names
-            )
-        )
-
-    def get(self, name: str) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self._kubectl("get", "pilot", name, "-o", "json"))
-        return found
-
-    def status(self, name: str) -> dict[str, Any]:
-        status: dict[str, Any] = self.get(name).get("status", {})
-        return status
-
-    def wait_for(self, name: str, *, phase: str, seconds: float = 30.0) -> dict[str, Any]:
-        wait_until(lambda: self.status(name).get("phase") == phase, f"{name} to be {phase}", seconds=seconds)
-        return self.status(name)
-
-    def phases(self) -> list[str]:
-        return self._kubectl("get", "pilots", "-o", "jsonpath={.items[*].status.phase}").split()
-
-    def actions(self, name: str) -> list[str]:
-        return [entry["action"] for entry in self.status(name)["history"]]
-
-    def events(self, name: str) -> list[tuple[str, str]]:
-        found = json.loads(self._kubectl("get", "events", "-o", "json"))["items"]
-        found = [event for event in found if event["involvedObject"]["name"] == name]
-        return [(event["type"], event["reason"]) for event in sorted(found, key=lambda each: each["eventTime"])]
-
-    def flag(self, name: str) -> dict[str, Any]:
-        found = json.loads(self._kubectl("get", "configmap", "pilot-flags", "-o", "json"))
-        definition: dict[str, Any] = json.loads(found["data"][f"{name}.json"])
-        return definition
-
-    def delete(self, name: str, *arguments: str) -> None:
-        self._kubectl("delete", "pilot", name, *arguments)
-
-    def _kubectl(self, *arguments: str) -> str:
-        return self.cluster.kubectl(*arguments, "-n", self.namespace)
 
 
 @pytest.fixture
