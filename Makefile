@@ -5,7 +5,7 @@ READY := .venv/.ready
 LOCK := .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-unit lint generate bench cluster lock clean
+.PHONY: help demo test test-unit lint generate reliability bench cluster lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,7 +30,10 @@ lint: $(READY) ## check format, style, types, import layers, and that generated 
 generate: $(READY) ## write the CRDs, the reference and the manifests from the models and the chart
 	@$(PYTHON) -m pilotage.resources.generate
 	@$(PYTHON) -m testbed.chart
-	@$(PYTHON) -m testbed.chart
+
+reliability: $(READY) ## play all faults on real processes (11 minutes), and write docs/reliability.md
+	@.venv/bin/pytest tests/faults/test_faults.py -q -s
+	@$(PYTHON) -m tests.faults.table
 
 bench: $(READY) ## print what things cost on this machine
 	@$(PYTHON) -m bench.deciding

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import yaml
 
-from pilotage.judging.evidence import Answered, Series
-from pilotage.judging.judge import judge
+from pilotage.judging.evidence import Answered, Evidence, Question, Series
 from pilotage.judging.rules import Rule
+from pilotage.judging.threshold import ThresholdRule
 from pilotage.resources.indicators import IndicatorTemplateSpec
 from pilotage.resources.rollout import PilotRollout
 from pilotage.rollout.decide import decide
@@ -33,14 +33,14 @@ def main() -> None:
     rounds = arguments.parse_args().rounds
     rollout, templates = read_example()
     plan = read_plan(rollout, templates)
-    answers = {rule.question: recorded(rule) for rule in plan.rules}
-    findings = tuple(judge(rule, answers[rule.question], NOW) for rule in plan.rules)
+    evidence = Evidence({question: recorded(rule, question) for rule in plan.rules for question in rule.questions})
+    findings = tuple(rule.judge(evidence, NOW) for rule in plan.rules)
     decided = decide(plan, rollout, Seen(findings, delivered=Delivered("ConfigMap/x", 1)), NOW)
     running = rollout.model_copy(update={"status": decided.status})
     seen = Seen(findings, delivered=Delivered("ConfigMap/x", 1))
     measured = {
         "read the spec": lambda: read_plan(rollout, templates),
-        f"judge {len(plan.rules)} rules": lambda: [judge(rule, answers[rule.question], NOW) for rule in plan.rules],
+        f"judge {len(plan.rules)} rules": lambda: [rule.judge(evidence, NOW) for rule in plan.rules],
         "decide": lambda: decide(plan, running, seen, NOW + timedelta(seconds=30)),
         "write status as JSON": lambda: decided.status.model_dump_json(by_alias=True, exclude_none=True),
         "read it back": lambda: PilotRollout.model_validate(running.to_wire()),
@@ -63,12 +63,15 @@ def read_example() -> tuple[PilotRollout, dict[str, IndicatorTemplateSpec]]:
     return PilotRollout.model_validate(document), templates
 
 
-def recorded(rule: Rule) -> Answered:
-    """A full series of good values for a rule's question."""
-    question = rule.question
-    count = int(question.span_seconds // question.step_seconds) + 1
+def recorded(rule: Rule, question: Question) -> Answered:
+    """A full series of good values for a rule's question; counts by variant where two are compared."""
+    count = question.steps + 1
+    end = question.end_at(NOW.timestamp())
+    times = tuple(end - (count - 1 - i) * question.step_seconds for i in range(count))
+    if not isinstance(rule, ThresholdRule):
+        series = Series(times, (0.001,) * count, (1000.0,) * count)
+        return Answered((("off", series), ("on", series)))
     good = rule.threshold * (0.5 if rule.bad_op in (">", ">=") else 1.0) if rule.threshold else 0.0
-    times = tuple(NOW.timestamp() - (count - 1 - i) * question.step_seconds for i in range(count))
     return Answered((("", Series(times, (good,) * count)),))
 
 

@@ -20,6 +20,7 @@ from testbed.install import FLAGS, OPERATOR, Installed, install
 from testbed.ports import free_port
 
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+OPERATOR_PROCESS = "operator"
 _SAMPLE = re.compile(r"^(\w+)(?:\{(.*)\})? (\S+)$", re.MULTILINE)
 
 
@@ -31,22 +32,24 @@ class World:
     prometheus: PrometheusServer
     installed: Installed
     processes: ProcessGroup
-    operator_port: int
+    flags_port: int
     operator_command: tuple[str, ...]
+    ports: dict[str, int]
 
-    def start_operator(self) -> Process:
-        """Start the operator; it is not waited for."""
-        return self.processes.start("operator", self.operator_command)
+    def start_replica(self, name: str = OPERATOR_PROCESS) -> Process:
+        """Start an operator; it is not waited for."""
+        self.ports[name] = free_port()
+        return self.processes.start(name, (*self.operator_command, f"--http-port={self.ports[name]}"))
 
     @property
     def operator(self) -> psutil.Process:
         """The operator's process."""
-        return psutil.Process(self.processes.processes["operator"].pid)
+        return psutil.Process(self.processes.processes[OPERATOR_PROCESS].pid)
 
-    def is_ready(self) -> bool:
-        """Whether the operator's /readyz says so."""
+    def is_ready(self, name: str = OPERATOR_PROCESS) -> bool:
+        """Whether an operator's /readyz says so."""
         try:
-            with _OPENER.open(f"http://127.0.0.1:{self.operator_port}/readyz", timeout=10):
+            with _OPENER.open(f"http://127.0.0.1:{self.ports[name]}/readyz", timeout=10):
                 return True
         except (urllib.error.URLError, ConnectionError):
             return False
@@ -60,15 +63,15 @@ class World:
         self.wait_until_ready()
         wait_until(lambda: self.metrics().get("pilotage_leader") == 1, "the operator to lead", seconds=60)
 
-    def metrics(self) -> dict[str, float]:
-        """The operator's metrics: name with the labels' text, and also the sum by name."""
-        with _OPENER.open(f"http://127.0.0.1:{self.operator_port}/metrics", timeout=30) as answer:
+    def metrics(self, name: str = OPERATOR_PROCESS) -> dict[str, float]:
+        """An operator's metrics: name with the labels' text, and also the sum by name."""
+        with _OPENER.open(f"http://127.0.0.1:{self.ports[name]}/metrics", timeout=30) as answer:
             text = answer.read().decode()
         found: dict[str, float] = {}
-        for name, labels, value in _SAMPLE.findall(text):
-            found[name] = found.get(name, 0.0) + float(value)
+        for metric, labels, value in _SAMPLE.findall(text):
+            found[metric] = found.get(metric, 0.0) + float(value)
             if labels:
-                found[f"{name}{{{labels}}}"] = float(value)
+                found[f"{metric}{{{labels}}}"] = float(value)
         return found
 
 
@@ -139,15 +142,15 @@ def _cpu_seconds(process: psutil.Process) -> float:
 
 
 @contextmanager
-def start_world(*, operator: bool = True) -> Iterator[World]:
+def start_world(*, operator: bool = True, scrape_interval: str = "1s") -> Iterator[World]:
     """Start all of it, and end it afterwards."""
     with (
         open_cluster(("etcd", "kube-apiserver"), echo=lambda _: None) as cluster,
-        start_prometheus() as prometheus,
+        start_prometheus(scrape_interval=scrape_interval) as prometheus,
         ProcessGroup(prefix="pilotage-bench-") as processes,
     ):
         installed = install(cluster)
-        flags_port, operator_port = free_port(), free_port()
+        flags_port = free_port()
         token = processes.directory / "token"
         token.touch(mode=0o600)
         token.write_text(installed.flag_service_token())
@@ -162,12 +165,11 @@ def start_world(*, operator: bool = True) -> Iterator[World]:
             f"--flag-service=127.0.0.1:{flags_port}",
             f"--flag-service-token-file={token}",
             f"--lease-namespace={installed.namespace}",
-            f"--http-port={operator_port}",
             "--log-level=warning",
         )
-        world = World(cluster, prometheus, installed, processes, operator_port, command)
+        world = World(cluster, prometheus, installed, processes, flags_port, command, {})
         if operator:
-            world.start_operator()
+            world.start_replica()
             world.wait_until_leading()
         yield world
 

@@ -71,6 +71,7 @@ def _cluster(components: tuple[str, ...], *, prometheus: bool) -> int:
         if not prometheus:
             sys.stdout.flush()
             _watch(processes)
+            return 0
         with start_prometheus() as server:
             sys.stdout.write(f"Prometheus: {server.url}  (targets: {server.directory / 'targets.json'})\n")
             sys.stdout.flush()
@@ -91,13 +92,16 @@ Ctrl-C ends it and removes all of it.
 
 
 def _watch(processes: dict[str, Process]) -> None:
-    """Stay until Ctrl-C; say it when a process ends."""
-    while True:
-        for name, process in list(processes.items()):
-            if not process.running:
-                say(f"{name} ended with status {process.exit_status}; the last it said:\n{process.tail()}")
-                del processes[name]
-        time.sleep(1)
+    """Stay until Ctrl-C, which is the end that is meant: no failure; say it when a process ends."""
+    try:
+        while True:
+            for name, process in list(processes.items()):
+                if not process.running:
+                    say(f"{name} ended with status {process.exit_status}; the last it said:\n{process.tail()}")
+                    del processes[name]
+            time.sleep(1)
+    except KeyboardInterrupt:
+        say("stopping")
 
 
 def _build(programs: list[str]) -> int:

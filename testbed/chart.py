@@ -22,6 +22,8 @@ CRDS = _ROOT / "crds"
 CHART = _CHARTS / "pilotage"
 INSTALL = _CHARTS / "manifests" / "install.yaml"
 ENROLMENT = _CHARTS / "manifests" / "enrolment.yaml"
+TENANT = _CHARTS / "manifests" / "enrolment-tenant.yaml"
+AUTHOR = _CHARTS / "manifests" / "author.yaml"
 
 RELEASE = "pilotage"
 NAMESPACE = "pilotage-system"
@@ -41,6 +43,15 @@ metadata:
 _ENROLMENT_HEAD = """\
 # Enrols one namespace: `kubectl apply --namespace=shop -f enrolment.yaml`. Made from charts/pilotage by
 # `python -m testbed.chart`: change it there.
+"""
+_TENANT_HEAD = """\
+# Enrols one namespace of a tenant, so that the operator may keep there what its TenantQuota asks for:
+# `kubectl apply --namespace=shop -f enrolment-tenant.yaml`. Made from charts/pilotage by `python -m testbed.chart`:
+# change it there.
+"""
+_AUTHOR_HEAD = """\
+# Records who changed a PilotRollout last, for gates with forbidAuthor. Needs Kubernetes 1.36, and install.yaml first.
+# Made from charts/pilotage by `python -m testbed.chart`: change it there.
 """
 # Comments that name the template, and labels that say that helm manages what helm does not know of.
 _HELMS_OWN = re.compile(r"^(# Source: .*| +app\.kubernetes\.io/managed-by: Helm| +helm\.sh/chart: .*)\n", re.MULTILINE)
@@ -96,18 +107,26 @@ def objects(text: str) -> list[dict[str, Any]]:
 
 def manifests(helm: Path) -> dict[Path, str]:
     """Return what the files of `charts/manifests/` must hold."""
-    values = {"crds": {"install": False}, "flagService": {"tls": {"secretName": "pilotage-flags-tls"}}}
+    values = {
+        "crds": {"install": False},
+        "flagService": {"tls": {"secretName": "pilotage-flags-tls"}},
+        "rights": {"author": "never"},
+    }
     everything = render(helm, values)
-    enrolment = render(
-        helm,
-        {"enrolledNamespaces": [_ANY_NAMESPACE]},
-        arguments=["--show-only=templates/rights/enrolment.yaml"],
-    ).replace(f"  namespace: {_ANY_NAMESPACE}\n", "")
-    bindings = [document for document in _documents(enrolment) if "\nkind: RoleBinding\n" in document]
+    author = render(helm, {"rights": {"author": "always"}}, arguments=["--show-only=templates/rights/author.yaml"])
     return {
         INSTALL: "---\n".join([_INSTALL_HEAD, *_documents(everything)]),
-        ENROLMENT: "---\n".join([_ENROLMENT_HEAD, *bindings]),
+        ENROLMENT: "---\n".join([_ENROLMENT_HEAD, *_bindings(helm, "enrolledNamespaces", "enrolment")]),
+        TENANT: "---\n".join([_TENANT_HEAD, *_bindings(helm, "enrolledTenants", "tenants")]),
+        AUTHOR: "---\n".join([_AUTHOR_HEAD, *_documents(author)]),
     }
+
+
+def _bindings(helm: Path, value: str, template: str) -> list[str]:
+    """Return the RoleBindings of an enrolled namespace, without its name."""
+    rendered = render(helm, {value: [_ANY_NAMESPACE]}, arguments=[f"--show-only=templates/rights/{template}.yaml"])
+    documents = _documents(rendered.replace(f"  namespace: {_ANY_NAMESPACE}\n", ""))
+    return [document for document in documents if "\nkind: RoleBinding\n" in document]
 
 
 def _documents(rendered: str) -> list[str]:

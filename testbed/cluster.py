@@ -10,6 +10,7 @@ from typing import Any
 
 from testbed.processes import Process
 from testbed.stopping import Stopping
+from testbed.variables import variables
 
 
 class KubectlError(RuntimeError):
@@ -101,6 +102,7 @@ def run_kubectl(
         text=True,
         timeout=seconds,
         check=False,
+        env=variables(),
     )
     if done.returncode:
         raise KubectlError(arguments, done.returncode, done.stderr)

@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from testbed.chart import CRDS, ENROLMENT, INSTALL, NAMESPACE, objects
+from testbed.chart import AUTHOR, CRDS, ENROLMENT, INSTALL, NAMESPACE, TENANT, objects
 from testbed.cluster import Cluster
 from testbed.waiting import wait_until
 
@@ -39,6 +39,10 @@ class Installed:
         """Let the operator write flags in this namespace, and the flag service read them."""
         enrol(self.cluster, namespace)
 
+    def enrol_tenant(self, namespace: str) -> None:
+        """Let the operator keep in this namespace what a TenantQuota asks for."""
+        enrol_tenant(self.cluster, namespace)
+
     def flag_service_token(self) -> str:
         """Return a token of the operator's that is good for the flag service only, as the chart mounts it."""
         return self.cluster.kubectl(
@@ -55,6 +59,8 @@ def install(cluster: Cluster) -> Installed:
     cluster.kubectl("apply", *_APPLY, "-f", str(CRDS))
     cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", str(CRDS))
     wanted = [found for found in objects(INSTALL.read_text()) if found["kind"] not in _PODS]
+    if "mutatingadmissionpolicies" in cluster.kubectl("api-resources", "--api-group=admissionregistration.k8s.io"):
+        wanted += objects(AUTHOR.read_text())
     cluster.kubectl(
         "apply", *_APPLY, "-f", "-", input=json.dumps({"apiVersion": "v1", "kind": "List", "items": wanted})
     )
@@ -77,6 +83,22 @@ def enrol(cluster: Cluster, namespace: str) -> None:
     cluster.kubectl("apply", "--server-side", f"--namespace={namespace}", "-f", str(ENROLMENT))
     wait_until(
         lambda: _may(cluster, OPERATOR, "patch", "configmaps", namespace), "the API server to know the new rights"
+    )
+
+
+def enrol_tenant(cluster: Cluster, namespace: str) -> None:
+    """Create the RoleBindings of a tenant's namespace, as the chart renders them.
+
+    Raises:
+        KubectlError: there is no such namespace, or Pilotage is not installed.
+    """
+    cluster.kubectl("apply", "--server-side", f"--namespace={namespace}", "-f", str(TENANT))
+    wait_until(
+        lambda: (
+            _may(cluster, OPERATOR, "patch", "rolebindings.rbac.authorization.k8s.io", namespace)
+            and _may(cluster, OPERATOR, "patch", "horizontalpodautoscalers.autoscaling", namespace)
+        ),
+        "the API server to know the new rights",
     )
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from testbed.errors import SetupError
 from testbed.stopping import Stopping
+from testbed.variables import variables
 
 _WATCHER = Path(__file__).with_name("watcher.py")
 
@@ -69,7 +70,7 @@ class Process:
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=subprocess.STDOUT,
-                    env=None if self._env is None else {**os.environ, **self._env},
+                    env={**variables(), **(self._env or {})},
                     cwd=self._cwd,
                     process_group=self._group,
                 )
@@ -140,6 +141,7 @@ class ProcessGroup(Stopping):
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             process_group=0,
+            env=variables(),
         )
         atexit.register(self.stop)
 

@@ -1,9 +1,15 @@
 """Builders: short ways to say a rollout in a test."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, Self
 
-from pilotage.resources.rollout import PilotRollout
+from pilotage.judging.evidence import Answer, Evidence
+from pilotage.judging.reading import readable_rules
+from pilotage.judging.threshold import ThresholdRule
+from pilotage.resources.indicators import IndicatorTemplateSpec
+from pilotage.resources.rollout import PilotRollout, PilotRolloutSpec
+from pilotage.resources.status import Finding
 
 
 class RolloutBuilder:
@@ -45,3 +51,23 @@ def edited(rollout: PilotRollout, **fields: Any) -> PilotRollout:
     metadata = rollout.metadata.model_copy(update={"generation": rollout.metadata.generation + 1})
     fresh = PilotRollout.model_validate({"metadata": metadata.to_wire(), "spec": spec})
     return fresh.model_copy(update={"status": rollout.status})
+
+
+def read_rules(
+    spec: PilotRolloutSpec,
+    templates: Mapping[str, IndicatorTemplateSpec],
+    *,
+    namespace: str = "shop",
+    name: str = "search",
+) -> tuple[ThresholdRule, ...]:
+    """The rules of a spec, all of them with a threshold; raises the first thing that is wrong."""
+    rules, wrong = readable_rules(spec, templates, namespace=namespace, name=name)
+    if wrong:
+        raise wrong[0]
+    assert all(isinstance(rule, ThresholdRule) for rule in rules)
+    return tuple(rule for rule in rules if isinstance(rule, ThresholdRule))
+
+
+def judge(rule: ThresholdRule, answer: Answer, now: datetime) -> Finding:
+    """What a rule makes of the answer to its question."""
+    return rule.judge(Evidence({rule.question: answer}), now)

@@ -103,9 +103,12 @@ class Chapter:
         allowed = max(self.reached, default=0)
         if clients.most > allowed:
             self._blame(f"{clients.most} clients had the treatment at a time, while {allowed} users were admitted")
-        early = rollback is None or (clients.first_dropped_at and clients.first_dropped_at < rollback.decided_time)
-        if clients.dropped and early:
-            self._blame(f"{clients.dropped} clients had the treatment and lost it while the rollout grew")
+        # Users are back before the rollback is written: who lost it before that is known only then, or at the end.
+        if rollback and clients.first_dropped_at and clients.first_dropped_at < rollback.decided_time:
+            self._blame_dropped(clients)
+
+    def _blame_dropped(self, clients: Clients) -> None:
+        self._blame(f"{clients.dropped} clients had the treatment and lost it while the rollout grew")
 
     def _blame(self, problem: str) -> None:
         if problem not in self.problems:
@@ -117,6 +120,8 @@ class Chapter:
         if status.phase != "Completed":
             self._blame(f"it was to be completed, but is {status.phase}: {status.message}")
         self._check_reached(sight.rollout.spec.steps)
+        if sight.clients.dropped:
+            self._blame_dropped(sight.clients)
         if sight.clients.inside < self.population:
             self._blame(f"only {sight.clients.inside} of {self.population} clients saw the treatment at the end")
 

@@ -9,7 +9,6 @@ import aiohttp
 
 from examples.shop.story import Clients, Sight
 from pilotage.kube import Kube
-from pilotage.resources.base import API_VERSION
 from pilotage.resources.rollout import PilotRollout
 
 _TIMEOUT = aiohttp.ClientTimeout(total=5)
@@ -45,7 +44,7 @@ class Watcher:
         """Look at a feature: the clients first, then the rollout of the same name (see `story.py` for why)."""
         async with self._session.get(f"{self._at.load}/seen") as answer:
             seen: Mapping[str, Any] = await answer.json()
-        path = f"/apis/{API_VERSION}/namespaces/{namespace}/{PilotRollout.plural}/{feature}"
+        path = PilotRollout.path(namespace, feature)
         return Sight(Clients.from_wire(seen[feature]), PilotRollout.model_validate(await self._kube.get(path)))
 
     async def error_ratios(self, feature: str) -> dict[str, float]:

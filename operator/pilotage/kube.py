@@ -8,11 +8,13 @@ The generated API classes are not used: they cost 20 MB and turn custom objects 
 import asyncio
 import json
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self, TypeVar
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from kubernetes.aio.client.api_client import ApiClient
@@ -36,11 +38,14 @@ _CONTENT_TYPES = {
     "json": "application/json-patch+json",
     "apply": "application/apply-patch+yaml",  # JSON is YAML
 }
-_METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+JSON = "application/json"
+_CLOSING_SECONDS = 0.1
+"""A watch that was given up is closed in the next turns of the loop; aiohttp waits for idle connections only."""
 _NO_QUERY: Mapping[str, str] = {}
 _LIMITS = aiohttp.ClientTimeout(total=REQUEST_SECONDS, sock_connect=CONNECT_SECONDS)
 
 Body = dict[str, Any]
+T = TypeVar("T")
 
 
 class KubeError(Exception):
@@ -67,7 +72,10 @@ class KubeError(Exception):
 
 
 class Kube:
-    """A client for one API server; made by `connect`, ended by `close`. Its methods raise `KubeError`, nothing else."""
+    """A client for one API server; made by `connect`, ended by `close` or with its `async with` block.
+
+    Its methods raise `KubeError`, nothing else.
+    """
 
     def __init__(self, configuration: Configuration) -> None:
         self.configuration = configuration
@@ -90,18 +98,12 @@ class Kube:
         """One object or list."""
         return await self._call(_Request("GET", path, query))
 
-    async def list_metadata(self, path: str, *, chunk: int = 500) -> tuple[str, list[dict[str, Any]]]:
-        """The resourceVersion of a list, and only the metadata of what is in it; asked for in chunks."""
-        found: list[dict[str, Any]] = []
-        version, query = "", {"limit": str(chunk)}
-        while True:
-            page = await self._call(_Request("GET", path, query, accept=_METADATA_ONLY))
-            version = version or page["metadata"]["resourceVersion"]
-            found += [item["metadata"] for item in page["items"] or ()]
-            token = page["metadata"].get("continue")
-            if not token:
-                return version, found
-            query = {"limit": str(chunk), "continue": token}
+    async def read(
+        self, path: str, read: Callable[[bytes], T], *, query: Mapping[str, str] = _NO_QUERY, accept: str = JSON
+    ) -> T:
+        """As `get`, but read by a function of one's own; its ValueErrors become a KubeError."""
+        async with self._response(_Request("GET", path, query, accept=accept)) as response:
+            return read(await response.read())
 
     async def create(self, path: str, body: Body, *, query: Mapping[str, str] = _NO_QUERY) -> dict[str, Any]:
         """POST to a collection's path; reason is `AlreadyExists` if the name is taken."""
@@ -110,10 +112,6 @@ class Kube:
     async def replace(self, path: str, body: Body) -> dict[str, Any]:
         """PUT; with `metadata.resourceVersion` in the body it is compare-and-swap (reason `Conflict`)."""
         return await self._call(_Request("PUT", path, body=body))
-
-    async def delete(self, path: str) -> None:
-        """DELETE; what is gone already raises `NotFound`."""
-        await self._call(_Request("DELETE", path))
 
     async def patch(
         self,
@@ -130,6 +128,15 @@ class Kube:
             query["force"] = "true"
         return await self._call(_Request("PATCH", path, query, body, _CONTENT_TYPES[content_type]))
 
+    async def delete(self, path: str, *, uid: str) -> None:
+        """DELETE the one object that has this uid; reason is `Conflict` if another of that name is there by now.
+
+        The only way to delete, narrow on purpose: what a tenant no longer wants is seen first, and found to be ours.
+        There is none for collections, and none by name alone.
+        """
+        body = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}}
+        await self._call(_Request("DELETE", path, body=body))
+
     async def watch(
         self, path: str, *, query: Mapping[str, str] = _NO_QUERY, timeout_seconds: int = 300
     ) -> AsyncIterator[dict[str, Any]]:
@@ -138,20 +145,39 @@ class Kube:
         Raises:
             KubeError: the watch was refused or broke; status 410 (`Expired`) means: list again.
         """
+        async for event in self.follow(path, json.loads, query=query, timeout_seconds=timeout_seconds):
+            if event["type"] == "ERROR":
+                raise refused(path, event["object"].get("code", 500), event["object"])
+            yield event
+
+    async def follow(
+        self,
+        path: str,
+        read: Callable[[bytes], T],
+        *,
+        query: Mapping[str, str] = _NO_QUERY,
+        timeout_seconds: int = 300,
+        accept: str = JSON,
+    ) -> AsyncGenerator[T, None]:
+        """As `watch`, but each event is read by a function of one's own, errors among them."""
         asked = {"allowWatchBookmarks": "true", **query, "watch": "true", "timeoutSeconds": str(timeout_seconds)}
         limits = aiohttp.ClientTimeout(
             total=timeout_seconds + REQUEST_SECONDS, sock_connect=CONNECT_SECONDS, sock_read=QUIET_SECONDS
         )
-        async with self._response(_Request("GET", path, asked, limits=limits)) as response:
+        async with self._response(_Request("GET", path, asked, accept=accept, limits=limits)) as response:
             async for line in response.content:
-                event = json.loads(line)
-                if event["type"] == "ERROR":
-                    raise _refused(path, event["object"].get("code", 500), event["object"])
-                yield event
+                yield read(line)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
 
     async def close(self) -> None:
         """Give up connections; running requests fail."""
         await self._client.rest_client.close()
+        await asyncio.sleep(_CLOSING_SECONDS)
 
     async def _call(self, request: "_Request") -> dict[str, Any]:
         async with self._response(request) as response:
@@ -167,7 +193,7 @@ class Kube:
             code = str(response.status)
             async with response:
                 if not response.ok:
-                    raise _refused(request.path, response.status, _loads(await response.read()), response.headers)
+                    raise refused(request.path, response.status, _loads(await response.read()), response.headers)
                 yield response
         except TimeoutError as error:
             raise KubeError(0, "Timeout", path=request.path) from error
@@ -198,13 +224,31 @@ class _Request:
     path: str
     query: Mapping[str, str] = field(default_factory=dict)
     body: "Body | list[dict[str, Any]] | None" = None
-    content_type: str = "application/json"
-    accept: str = "application/json"
+    content_type: str = JSON
+    accept: str = JSON
     limits: aiohttp.ClientTimeout = _LIMITS
 
 
 async def _configuration(kubeconfig: Path | None) -> Configuration:
+    made = await _load(kubeconfig)
+    # aiohttp would look for a proxy and into ~/.netrc at each request, in two threads; and with a password found there
+    # it sends no request that has a token.
+    made.client_session_kwargs = {"trust_env": False}
+    made.proxy = made.proxy or _proxy_of(made.host)
+    return made
+
+
+def _proxy_of(server: str) -> str | None:
+    """The environment's proxy for a server, if there is one."""
+    parts = urlsplit(server)
+    return None if proxy_bypass(parts.hostname or "") else getproxies().get(parts.scheme)
+
+
+async def _load(kubeconfig: Path | None) -> Configuration:
     made = Configuration()
+    # A watch keeps its connection: with the library's hundred, the flag service stood still from the hundredth
+    # namespace on. Who sends requests bounds them.
+    made.connection_pool_maxsize = 0
     if kubeconfig is None and "KUBERNETES_SERVICE_HOST" in os.environ:
         await asyncio.to_thread(load_incluster_config, client_configuration=made)
         return made
@@ -231,7 +275,8 @@ def _loads(data: bytes) -> dict[str, Any]:
     return loaded if isinstance(loaded, dict) else {}
 
 
-def _refused(path: str, code: int, status: Mapping[str, Any], headers: Mapping[str, str] = _NO_QUERY) -> KubeError:
+def refused(path: str, code: int, status: Mapping[str, Any], headers: Mapping[str, str] = _NO_QUERY) -> KubeError:
+    """What a Status object says, as an error."""
     reason = str(status.get("reason") or "") or {404: "NotFound", 429: "TooManyRequests"}.get(code, "Refused")
     retry_after = headers.get("Retry-After", "")
     wait = float(retry_after) if retry_after.isdigit() else None

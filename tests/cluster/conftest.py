@@ -38,6 +38,13 @@ def enrolled(installed: Installed, namespace: str) -> str:
 
 
 @pytest.fixture
+def enrolled_tenant(installed: Installed, namespace: str) -> str:
+    """Give the name of the test's namespace, enrolled as a tenant's."""
+    installed.enrol_tenant(namespace)
+    return namespace
+
+
+@pytest.fixture
 async def operator_kube(installed: Installed) -> AsyncIterator[Kube]:
     """Give a client with the rights of the operator's ServiceAccount."""
     kube = await Kube.connect(installed.operator_kubeconfig)

@@ -6,6 +6,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,13 @@ class Replica:
 
     def lines(self) -> list[dict[str, Any]]:
         """What it has logged, line by line; a line that is no JSON is an error of ours."""
+        return [line for line in self._output() if "specversion" not in line]
+
+    def record(self) -> list[dict[str, Any]]:
+        """The decisions that it has said on standard output, as CloudEvents."""
+        return [line for line in self._output() if "specversion" in line]
+
+    def _output(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.process.log.read_text().splitlines()]
 
     def wait_for_probes(self) -> None:
@@ -79,31 +87,69 @@ class Replica:
         return [line for line in self.lines() if line["message"].startswith(start)]
 
 
-def start_flag_service(group: ProcessGroup, installed: Installed) -> str:
+def start_flag_service(
+    group: ProcessGroup, installed: Installed, name: str = "flags", *, host: str = "127.0.0.1", port: int = 0
+) -> str:
     """Start the flag service with the rights of its ServiceAccount, and return its address."""
-    port = ports.free_port()
+    port = port or ports.free_port()
     process = group.start(
-        "flags",
+        name,
         [
             *(sys.executable, "-m", "pilotage", "flags", f"--kubeconfig={installed.flags_kubeconfig}"),
-            *(f"--port={port}", "--http-port=0", f"--operator-service-account={installed.namespace}:{OPERATOR}"),
+            *(f"--host={host}", f"--port={port}", "--http-port=0"),
+            f"--operator-service-account={installed.namespace}:{OPERATOR}",
         ],
     )
     wait_until(Replica(process).is_ready, "the flag service to listen")
-    return f"127.0.0.1:{port}"
+    return f"{host}:{port}"
 
 
 def start_operator(
-    group: ProcessGroup, name: str, *, kubeconfig: Path, prometheus: str, arguments: tuple[str, ...] = ()
+    group: ProcessGroup,
+    name: str,
+    *,
+    kubeconfig: Path,
+    prometheus: str,
+    arguments: tuple[str, ...] = (),
+    module: str = "pilotage",
+    env: Mapping[str, str] | None = None,
 ) -> Replica:
     """Start a replica of the operator; it takes a free port for its probes."""
     process = group.start(
         name,
         [
-            *(sys.executable, "-m", "pilotage", "run", f"--kubeconfig={kubeconfig}", f"--prometheus={prometheus}"),
+            *(sys.executable, "-m", module, "run", f"--kubeconfig={kubeconfig}", f"--prometheus={prometheus}"),
             *("--http-port=0", f"--identity={name}", *arguments),
         ],
+        env=env,
     )
     replica = Replica(process)
     replica.wait_for_probes()
+    return replica
+
+
+def start_leader(
+    group: ProcessGroup,
+    installed: Installed,
+    *,
+    prometheus: str,
+    kubeconfig: Path | None = None,
+    arguments: tuple[str, ...] = (),
+) -> Replica:
+    """Start an operator that leads, with a flag service that it asks; both have the chart's rights only."""
+    token = group.directory / "token"
+    token.write_text(installed.flag_service_token())
+    replica = start_operator(
+        group,
+        "operator",
+        kubeconfig=kubeconfig or installed.operator_kubeconfig,
+        prometheus=prometheus,
+        arguments=(
+            f"--flag-service={start_flag_service(group, installed)}",
+            f"--flag-service-token-file={token}",
+            f"--lease-namespace={installed.namespace}",
+            *arguments,
+        ),
+    )
+    wait_until(lambda: replica.is_ready() and replica.leads(), "the operator to lead")
     return replica

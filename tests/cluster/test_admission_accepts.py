@@ -14,6 +14,14 @@ pytestmark = pytest.mark.usefixtures("crds")
 
 FULL = Path(__file__).parent / "data" / "full.yaml"
 
+WINDOWS = (
+    {"rrule": "FREQ=DAILY"},
+    {"rrule": "FREQ=WEEKLY;BYDAY=MO,TU", "start": "09:00", "from": "2026-03-02"},
+    {"rrule": "FREQ=WEEKLY;INTERVAL=2", "start": "23:59", "from": "2026-03-02"},
+    {"rrule": "FREQ=MONTHLY;BYDAY=MO,TU,WE,TH,FR;BYSETPOS=-1"},
+    {"rrule": "FREQ=YEARLY;BYMONTH=11;BYDAY=4FR,-1SA;UNTIL=20301231;WKST=MO"},
+)
+
 
 def test_everything_that_can_be_said_is_stored_as_it_was_said(cluster: Cluster, namespace: str) -> None:
     wanted = yaml.safe_load(FULL.read_text())
@@ -27,18 +35,29 @@ def test_the_defaults_are_filled_in_as_the_models_have_them(cluster: Cluster, na
     wanted = {**rollout(), "spec": least}
     stored = apply(cluster, namespace, wanted)
     assert stored["spec"] == {
-        "feature": {"flag": "search", "treatment": "on", "control": "off", "revision": 1},
-        "audience": {"bucketBy": "targetingKey", "include": [], "exclude": [], "cohorts": []},
+        "feature": {"flag": "search", "treatment": "on", "control": "off", "rest": "rest", "revision": 1},
+        "audience": {"bucketBy": "targetingKey", "include": [], "exclude": [], "cohorts": [], "control": "rest"},
         "delivery": {"flags": {"name": "pilot-flags", "hashGeneration": "cbor"}},
+        "after": [],
         "interval": "15s",
         "indicators": [],
+        "needs": [],
         "objectives": [],
-        "steps": [{"name": "everyone", "percent": 100, "cohorts": [], "hold": "0s", "go": []}],
+        "timeZone": "UTC",
+        "schedule": {"windows": [], "freezes": []},
+        "steps": [
+            {"name": "everyone", "percent": 100, "cohorts": [], "hold": "0s", "go": [], "gates": [], "needs": []}
+        ],
         "go": [],
         "noGo": [],
         "rollback": [],
         "throttle": [],
-        "onRollback": {"to": "zero"},
+        "burnRates": [],
+        "scores": [],
+        "gates": [],
+        "onRollback": {"to": "zero", "mode": "atOnce", "included": "off"},
+        "mode": "enforce",
+        "observe": [],
         "onDelete": {"exposure": "auto"},
         "paused": False,
     }
@@ -74,7 +93,18 @@ def test_defaults_reach_what_was_given_in_part(cluster: Cluster, namespace: str)
         {"interval": "0h59m60s"},
         {"audience.cohorts.0.criteria": "plan in ['gold', 'silver'] or orders>=10 and beta == true"},
         {"go": ["errors<1%", "errors <= 0.5% for 90d", "errors == 0 in 1h30m"]},
+        *({"timeZone": zone} for zone in ("UTC", "Etc/GMT+5", "America/Argentina/Buenos_Aires", "Africa/Porto-Novo")),
+        {
+            "indicators.0": {"name": "errors", "buckets": "x[$window]", "unit": "count", "above": 4096},
+            "objectives": [{"indicator": "errors", "quantile": "99.9", "objective": "< 0.5"}],
+        },
+        {"go": ["lift(errors) < -5% significant", "score(customer)>=8.0 for 7d", "incidents(open,critical) == 0"]},
+        {"steps.1.go": ["lift(errors)<=10% significant", "score(errors) > 8", "incidents(any) <= 5 in 7d"]},
         {"feature.flag": "Search_v2.beta"},
+        *({"schedule.windows": [{"name": "w", "duration": "8h", **said}]} for said in WINDOWS),
+        {"onRollback": {"to": "first", "mode": "stepwise", "pace": "10m", "retry": {"after": "24h", "limit": 100}}},
+        {"onRollback": {"retry": {"acknowledgement": "required"}}, "acknowledgedRollback": 12},
+        {"schedule.freezes": [{"name": "f", "from": "2026-12-18T12:00", "until": "2026-12-18"}]},
     ],
     ids=lambda changes: next(iter(changes)),
 )

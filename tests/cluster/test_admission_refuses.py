@@ -108,6 +108,65 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
         "spec.steps",
         "steps[1] everyone: the indicator of `p95>3s` is not defined: add it to indicators",
     ),
+    "an offset for a time zone": (
+        {"timeZone": "+01:00"},
+        "spec.timeZone",
+        "write a time zone by its IANA name, such as Europe/Berlin or UTC",
+    ),
+    "a way out of the path in an apiVersion": (
+        {"delivery": {"workload": {"apiVersion": "../v1", "name": "web"}}},
+        "spec.delivery.workload.apiVersion",
+        "write the kind's group and version, such as apps/v1",
+    ),
+    "a query beside buckets": (
+        {"indicators.0": {"name": "errors", "query": "x", "buckets": "y"}},
+        "spec.indicators[0]",
+        "give exactly one of: query; errors and total; good and total; buckets; templateRef",
+    ),
+    "a bound above which nothing is counted": (
+        {"indicators.0.above": "500ms"},
+        "spec.indicators[0]",
+        "give exactly one of: query; errors and total; good and total; buckets; templateRef",
+    ),
+    "a bound that is no value": (
+        {"indicators.0": {"name": "errors", "buckets": "y", "above": "slow"}},
+        "spec.indicators[0].above",
+        "write a value with its unit",
+    ),
+    "a quantile of all": (
+        {"objectives": [{"indicator": "errors", "quantile": 100, "objective": "< 1s"}]},
+        "spec.objectives[0].quantile",
+        "write the percentile as a number above 0 and below 100",
+    ),
+    "a lift whose indicator is not defined": (
+        {"go": ["lift(errors) > 1% significant", "lift(conversions) > 10% significant"]},
+        "spec.go",
+        "go[1]: indicator conversions is not defined: add it to indicators",
+    ),
+    "a lift that need not be significant": (
+        {"go": ["lift(errors) > 1%"]},
+        "spec.go[0]",
+        "`lift(conversions) > 10% significant`",
+    ),
+    **{
+        f"a criterion with a slip: {slip}": ({"rollback": [slip]}, "spec.rollback[0]", remedy)
+        for slip, remedy in {
+            "errors => 1%": "write the operator as >=, <= or !=",
+            "errors = 1%": "write == where you mean equal",
+            "errors > 0,1%": "write a decimal point, such as 0.1",
+            "errors > 5 %": "without a blank, such as 5%",
+            "errors > 5% for 10 min": "without a blank, such as 5%, 50ms or 10m",
+            "errors > 5% 10m": "write `for` before the duration",
+            "errors > 5% and errors > 6%": "make each an item of the list",
+            "errors > 5% significant": "only lift(...) can be significant",
+            "lift(errors) > 5%": "a lift ends with ` significant`",
+        }.items()
+    },
+    "a bound with a slip": (
+        {"objectives": [{"indicator": "errors", "objective": "< 0,1%"}]},
+        "spec.objectives[0].objective",
+        "write a decimal point, such as 0.1; write a bound as OP VALUE[UNIT]",
+    ),
     "a population whose indicator is not defined": (
         {"audience.population": {"indicator": "active-users"}},
         "spec.audience.population.indicator",
@@ -158,17 +217,17 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
     "an indicator of query and errors": (
         {"indicators.0.query": "up"},
         "spec.indicators[0]",
-        "give exactly one of: query; errors and total; templateRef",
+        "give exactly one of: query; errors and total; good and total; buckets; templateRef",
     ),
     "an indicator of template and query": (
         {"indicators.0": {"name": "errors", "templateRef": "errors", "query": "up"}},
         "spec.indicators[0]",
-        "give exactly one of: query; errors and total; templateRef",
+        "give exactly one of: query; errors and total; good and total; buckets; templateRef",
     ),
     "errors in seconds": (
         {"indicators.0.unit": "seconds"},
         "spec.indicators[0].unit",
-        "errors and total make a ratio: leave unit away or set it to ratio",
+        "errors (or good) and total make a ratio: leave unit away or set it to ratio",
     ),
     "a population of users and indicator": (
         {"audience.population.indicator": "errors"},
@@ -205,10 +264,82 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
         "spec.audience.include[1]",
         'Duplicate value: "u-1"',
     ),
-    "an unknown word": (
+    # The calendar.
+    "a rule of hours": (
+        {"schedule.windows": [{"name": "w", "rrule": "FREQ=HOURLY", "duration": "1h"}]},
+        "spec.schedule.windows[0].rrule",
+        "write a recurrence rule (RFC 5545) of days, such as FREQ=WEEKLY;BYDAY=MO,TU,WE,TH",
+    ),
+    "the 31st of a month": (
+        {"schedule.windows": [{"name": "w", "rrule": "FREQ=MONTHLY;BYMONTHDAY=31", "duration": "1h"}]},
+        "spec.schedule.windows[0].rrule",
+        "BYMONTHDAY (up to 28 and -28)",
+    ),
+    "a first Monday of a week": (
+        {"schedule.windows": [{"name": "w", "rrule": "FREQ=WEEKLY;BYDAY=1MO", "duration": "1h"}]},
+        "spec.schedule.windows[0].rrule",
+        "only MONTHLY and YEARLY have a first or last weekday, such as 1TU or -1FR",
+    ),
+    "a rule that counts from nowhere": (
+        {"schedule.freezes": [{"name": "f", "rrule": "FREQ=DAILY;INTERVAL=3", "duration": "1h"}]},
+        "spec.schedule.freezes[0].rrule",
+        "add from, a day: INTERVAL counts from it",
+    ),
+    "a rule of no length": (
+        {"schedule.windows": [{"name": "w", "rrule": "FREQ=DAILY", "start": "09:00"}]},
+        "spec.schedule.windows[0]",
+        "give rrule, start and duration for what recurs, or from and until for what comes once",
+    ),
+    "a freeze without an end": (
+        {"schedule.freezes": [{"name": "f", "from": "2026-12-18"}]},
+        "spec.schedule.freezes[0]",
+        "give rrule, start and duration for what recurs, or from and until for what comes once",
+    ),
+    "a freeze that ends before it begins": (
+        {"schedule.freezes": [{"name": "f", "from": "2026-12-18T09:00", "until": "2026-12-17"}]},
+        "spec.schedule.freezes[0].until",
+        "until must not be before from",
+    ),
+    "a time of day that is none": (
+        {"schedule.windows": [{"name": "w", "rrule": "FREQ=DAILY", "start": "9:00", "duration": "1h"}]},
+        "spec.schedule.windows[0].start",
+        "write a time of day such as 09:00",
+    ),
+    "a start time with an offset": (
+        {"schedule.startTime": "2026-03-02T09:00:00Z"},
+        "spec.schedule.startTime",
+        "write a day such as 2026-12-24, or a local time such as 2026-12-24T18:00",
+    ),
+    # The way back.
+    "a way back to a step that is not there": (
         {"onRollback": {"to": "yesterday"}},
         "spec.onRollback.to",
-        'Unsupported value: "yesterday": supported values: "previous", "zero"',
+        "onRollback.to: there is no step yesterday: write zero, previous or the name of a step",
+    ),
+    "a step that is called zero": (
+        steps({"name": "zero", "percent": 5}),
+        "spec.steps[0].name",
+        "zero and previous are words of onRollback.to: give the step another name",
+    ),
+    "a pace of what is done at once": (
+        {"onRollback": {"to": "first", "pace": "10m"}},
+        "spec.onRollback.pace",
+        "pace is for mode stepwise",
+    ),
+    "one step back, stepwise": (
+        {"onRollback": {"to": "previous", "mode": "stepwise"}},
+        "spec.onRollback.to",
+        "stepwise goes back one step at a time by itself",
+    ),
+    "a retry at no time": (
+        {"onRollback": {"retry": {"limit": 3}}},
+        "spec.onRollback.retry",
+        "say when to try again: after (a time), acknowledgement: required, or both",
+    ),
+    "an unknown word": (
+        {"onRollback": {"mode": "slowly"}},
+        "spec.onRollback.mode",
+        'Unsupported value: "slowly": supported values: "atOnce", "stepwise"',
     ),
 }
 

@@ -15,14 +15,14 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
     "query and errors": (
         {"query": "up", "errors": "e", "total": "t"},
         "spec",
-        "give either query, or errors and total",
+        "give one of: query; errors and total; good and total; buckets",
     ),
-    "errors without total": ({"errors": "e"}, "spec", "give either query, or errors and total"),
-    "nothing to measure": ({"unit": "score"}, "spec", "give either query, or errors and total"),
+    "errors without total": ({"errors": "e"}, "spec", "give one of: query; errors and total; good and total; buckets"),
+    "nothing to measure": ({"unit": "score"}, "spec", "give one of: query; errors and total; good and total; buckets"),
     "errors in seconds": (
         {"errors": "e", "total": "t", "unit": "seconds"},
         "spec.unit",
-        "errors and total make a ratio: leave unit away or set it to ratio",
+        "errors (or good) and total make a ratio: leave unit away or set it to ratio",
     ),
     "an unknown unit": ({"query": "up", "unit": "ms"}, "spec.unit", 'supported values: "ratio", "seconds", "count"'),
     "a window without a unit": (
@@ -34,6 +34,31 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
     "an empty query": ({"query": ""}, "spec.query", "should be at least 1 chars long"),
     "a query that is too long": ({"query": "q" * 2049}, "spec.query", "may not be more than 2048 bytes"),
     "a label with a dash": ({"query": "up", "variantLabel": "a-b"}, "spec.variantLabel", "in body should match"),
+    "one query for all that asks for one flag": (
+        {"query": 'sum by (flag) (x{flag="$flag"})', "groupBy": {"label": "flag", "value": "$flag"}},
+        "spec.groupBy",
+        'write the matcher with =~ and groupBy.value, such as flag=~"$flag", or leave it out',
+    ),
+    "a total for all that asks for one rollout": (
+        {"errors": "e", "total": "t{r='$rollout'}", "groupBy": {"label": "r", "value": "$namespace/$rollout"}},
+        "spec.groupBy",
+        "write the matcher with =~",
+    ),
+    "a group of a fixed name": (
+        {"query": "x", "groupBy": {"label": "flag", "value": "search"}},
+        "spec.groupBy.value",
+        "write $flag, $rollout, $namespace, or some of them",
+    ),
+    "a group whose names run into each other": (
+        {"query": "x", "groupBy": {"label": "flag", "value": "$namespace-$flag"}},
+        "spec.groupBy.value",
+        "with `/` or `:` in between",
+    ),
+    "a group without a label": (
+        {"query": "x", "groupBy": {"value": "$flag"}},
+        "spec.groupBy.label",
+        "Required value",
+    ),
     "an unknown field": ({"query": "up", "unitt": "ratio"}, "", 'unknown field "spec.unitt"'),
 }
 
@@ -55,8 +80,13 @@ def test_apply_refuses_and_names_the_field(cluster: Cluster, spec: dict[str, Any
             "variantLabel": "arm",
             "description": "Share of failed requests.",
         },
+        {
+            "errors": 'sum by (flag, variant) (increase(errors_total{flag=~"$flag",shop="$namespace"}[$window]))',
+            "total": "sum by (flag, variant) (increase(requests_total[$window]))",
+            "groupBy": {"label": "flag", "value": "$flag"},
+        },
     ],
-    ids=["query", "errors and total"],
+    ids=["query", "errors and total", "one query for all"],
 )
 def test_what_makes_sense_is_stored_with_its_defaults(cluster: Cluster, spec: dict[str, Any]) -> None:
     name = "test-stored-with-its-defaults"

@@ -65,7 +65,10 @@ def test_a_release_is_installed_upgraded_uninstalled_and_installed_again(
     bindings = kubectl("get", "rolebindings", "-n", "shop", "-o", "jsonpath={.items[*].metadata.name}")
     assert bindings == "pilotage-delivery pilotage-flags-reader"
 
-    empty_cluster.apply({**ROLLOUT, "metadata": {"name": "search"}}, arguments=["-n", "shop"])
+    rollout = {**ROLLOUT, "metadata": {"name": "search"}}
+    wait_until(  # the API server's policies know of a new kind some seconds after it is served
+        lambda: empty_cluster.apply(rollout, arguments=["-n", "shop"]), "a rollout to be taken"
+    )
     run_helm("uninstall", "--wait", "--timeout=60s")
     assert not kubectl("get", "deployments,rolebindings", "-A", "-l", "app.kubernetes.io/name=pilotage", "-o", "name")
     assert not kubectl("get", "clusterroles", "-l", "app.kubernetes.io/name=pilotage", "-o", "name")
@@ -102,7 +105,8 @@ def test_the_commands_for_people_without_helm_work(empty_cluster: Cluster, tmp_p
 def test_every_object_is_valid_to_the_api_server(
     cluster: Cluster, namespace: str, helm: Path, values: dict[str, Any]
 ) -> None:
-    text = render(helm, {**values, "enrolledNamespaces": [namespace]}, namespace=namespace)
+    enrolled = {"enrolledNamespaces": [namespace], "enrolledTenants": [namespace]}
+    text = render(helm, {**values, **enrolled}, namespace=namespace)
     options = ("--server-side", "--force-conflicts", "--validate=strict", "--dry-run=server")
     cluster.kubectl("apply", *options, "-f", "-", input=text)
 

@@ -102,6 +102,34 @@ def test_the_operator_asks_every_replica_of_the_flag_service(rendered: Rendered)
     assert port in [each["containerPort"] for each in container(rendered, "flags")["ports"] if each["name"] == "grpc"]
 
 
+@pytest.mark.parametrize(
+    ("file", "replicas", "volume", "strategy"),
+    [
+        ({"claim": "decisions"}, 2, {"persistentVolumeClaim": {"claimName": "decisions"}}, None),
+        ({"claim": "decisions"}, 1, {"persistentVolumeClaim": {"claimName": "decisions"}}, {"type": "Recreate"}),
+        ({"maxMebibytes": 8, "keep": 3}, 2, {"emptyDir": {"sizeLimit": "40Mi"}}, None),
+        ({"maxMebibytes": 0}, 1, {"emptyDir": {}}, None),
+    ],
+)
+def test_the_record_is_on_the_claim_or_lasts_as_long_as_the_pod(
+    helm: Path, file: dict[str, Any], replicas: int, volume: dict[str, Any], strategy: dict[str, Any] | None
+) -> None:
+    values = {"record": {"file": {"enabled": True, **file}}, "operator": {"replicas": replicas}}
+    rendered = objects(render(helm, values))
+    found = deployment(rendered, "operator")["spec"]
+    assert {"name": "record", **volume} in found["template"]["spec"]["volumes"]
+    assert found.get("strategy") == strategy
+    assert found["template"]["spec"]["securityContext"].get("fsGroup") == (65532 if "claim" in file else None)
+    mounted = {mount["mountPath"] for mount in container(rendered, "operator")["volumeMounts"]}
+    [path] = [each for each in container(rendered, "operator")["args"] if each.startswith("--record=")]
+    assert str(Path(path.removeprefix("--record=")).parent) in mounted
+
+
+def test_without_a_record_file_nothing_of_it_is_rendered(helm: Path) -> None:
+    operator = deployment(objects(render(helm, {})), "operator")
+    assert "record" not in str(operator)
+
+
 def test_the_certificate_that_the_chart_makes_is_good_for_the_flag_services_names(helm: Path) -> None:
     rendered = objects(render(helm, namespace="elsewhere"))
     [secret] = of_kind(rendered, "Secret")

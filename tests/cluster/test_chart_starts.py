@@ -44,6 +44,9 @@ def test_every_option_that_names_a_file_names_one_that_is_mounted(rendered: Rend
             each for each in container(rendered, component)["volumeMounts"] if path.startswith(each["mountPath"])
         ]
         [volume] = [each for each in pod["volumes"] if each["name"] == mount["name"]]
+        if volume["name"] == "record":
+            assert "readOnly" not in mount, "the operator makes this file itself"
+            continue
         assert path.removeprefix(f"{mount['mountPath']}/") in _files(volume)
 
 
@@ -64,9 +67,16 @@ def test_every_variable_in_the_arguments_is_set(rendered: Rendered, component: s
 
 def test_the_lease_that_the_operator_is_told_to_take_is_the_one_that_it_may_take(rendered: Rendered) -> None:
     parsed = _parser().parse_args(container(rendered, "operator")["args"])
-    [role] = [found for found in rendered if found["kind"] == "Role"]
+    roles = [found for found in rendered if found["kind"] == "Role"]
+    [role] = [found for found in roles if any("leases" in rule["resources"] for rule in found["rules"])]
     assert parsed.lease_namespace == role["metadata"]["namespace"]
     assert [rule["resourceNames"] for rule in role["rules"] if "resourceNames" in rule] == [[parsed.lease_name]]
+
+
+def test_the_limit_on_turns_reaches_the_operator(helm: Path) -> None:
+    for values, limit in (({}, 0), (EVERYTHING, 20)):
+        arguments = container(objects(render(helm, values)), "operator")["args"]
+        assert _parser().parse_args(arguments).max_advancing == limit
 
 
 def test_the_flag_service_knows_the_operator_by_its_serviceaccount(rendered: Rendered) -> None:

@@ -35,6 +35,8 @@ def test_helm_finds_no_fault_in_the_chart(helm: Path, tmp_path: Path, values: di
         ({"operator": {"resources": {"limit": {}}}}, "at '/operator/resources': additional properties 'limit'"),
         ({"flagService": {"tls": {"secretname": "x"}}}, "at '/flagService/tls': additional properties 'secretname'"),
         ({"flagService": {"service": {"port": 8080}}}, "at '/flagService/service/port'"),
+        ({"record": {"file": {"path": "/x"}}}, "at '/record/file': additional properties 'path' not allowed"),
+        ({"record": {"file": {"claim": "Mine!"}}}, "at '/record/file/claim'"),
         ({"image": {"tag": "latest"}}, "at '/image/tag'"),
         ({"image": {"pullPolicy": "Sometimes"}}, "at '/image/pullPolicy'"),
         ({"prometheus": {"url": "prometheus:9090"}}, "at '/prometheus/url'"),

@@ -1,4 +1,4 @@
-"""The examples and the README's rollout: applied as a user does, without a warning, and understood by the plan."""
+"""The examples, the README's rollout and tenant: applied as a user does, without a warning, and understood."""
 
 import json
 import re
@@ -41,17 +41,32 @@ def assert_understood(cluster: Cluster, namespace: str, *names: str) -> None:
 def test_both_pilots_apply_without_a_warning_and_are_understood(cluster: Cluster, namespace: str) -> None:
     said = apply(cluster, namespace, ROOT / "examples/roadmap", ROOT / "examples/semantic-search")
     assert "warning" not in said.lower()
-    assert_understood(cluster, namespace, "assistant", "semantic-search", "search-ranking")
+    assert_understood(cluster, namespace, "assistant", "semantic-search", "search-ranking", "search-personalization")
 
 
 @pytest.mark.usefixtures("crds")
 def test_the_readmes_rollout_applies_without_a_warning_and_is_understood(
     cluster: Cluster, namespace: str, tmp_path: Path
 ) -> None:
-    shown = re.search(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    assert shown
-    manifest = tmp_path / "rollout.yaml"
-    manifest.write_text(shown[1].replace(", namespace: shop", ""))
+    manifest = shown_in_readme("PilotRollout", tmp_path)
+    manifest.write_text(manifest.read_text().replace(", namespace: shop", ""))
     said = apply(cluster, namespace, manifest, ROOT / "examples/roadmap/templates.yaml")
     assert "warning" not in said.lower()
     assert_understood(cluster, namespace, "one-click-checkout")
+
+
+@pytest.mark.usefixtures("crds")
+def test_the_readmes_tenant_applies_without_a_warning(cluster: Cluster, namespace: str, tmp_path: Path) -> None:
+    manifest = shown_in_readme("TenantQuota", tmp_path)
+    said = apply(cluster, namespace, manifest)
+    cluster.kubectl("delete", "-f", str(manifest))
+    assert said == "tenantquota.pilotage.dev/product-search created\n"
+
+
+def shown_in_readme(kind: str, folder: Path) -> Path:
+    """A file with the manifest of this kind that the README shows."""
+    shown = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    [text] = [text for text in shown if f"kind: {kind}\n" in text]
+    file = folder / f"{kind}.yaml"
+    file.write_text(text)
+    return file

@@ -20,8 +20,9 @@ from openfeature.schemas.protobuf.flagd.sync.v1 import sync_pb2, sync_pb2_grpc
 from prometheus_client import REGISTRY
 
 from pilotage.delivery.dataplane import FlagServiceClient
-from pilotage.delivery.target import DeliveryError
+from pilotage.delivery.target import DeliveryError, Way
 from pilotage.rollout.bucketing import hash_order
+from pilotage.rollout.bucketing_probe import PROBE_FLAG
 from pilotage.rollout.exposure import SHARE_TOTAL, Exposure
 from testbed import Cluster, wait_until
 from testbed.install import FLAGS, OPERATOR, Installed
@@ -95,7 +96,7 @@ def test_an_edit_and_a_kill_are_in_effect_within_milliseconds(world: World, serv
             kill = revision % 2 == 0
             want = replace(BASE, revision=revision) if kill else users(100, revision)
             began = time.monotonic()
-            world.run((target.kill if kill else target.apply)(world.place(), want))
+            world.run(target.kill([Way(world.place(), want)]) if kill else target.apply(world.place(), want))
             app.wait_for(revision)
             seconds.append(time.monotonic() - began)
             assert app.ask(ORDER[0]).value is not kill
@@ -184,7 +185,7 @@ def test_a_slow_client_holds_nobody_up_and_gets_the_newest_in_the_end(world: Wor
         next(slow)  # it is connected, and reads no more from now on
         app = stack.enter_context(application(service.port, world.namespace))
         for revision in range(1, 41):
-            world.run(target.kill(world.place(), replace(many, revision=revision)))
+            world.run(target.kill([Way(world.place(), replace(many, revision=revision))]))
             assert app.wait_for(revision) < 2
         seen = [_revision(answer) for answer in _until(slow, 40)]
         assert seen[-1] == 40
@@ -200,8 +201,8 @@ def _until(answers: Any, revision: int) -> Iterator[Any]:
 
 
 def _revision(answer: sync_pb2.SyncFlagsResponse) -> int | None:
-    flags = json.loads(answer.flag_configuration)["flags"]
-    return flags["checkout"]["metadata"]["pilotage.revision"] if flags else None
+    flag = json.loads(answer.flag_configuration)["flags"].get("checkout")
+    return flag["metadata"]["pilotage.revision"] if flag else None
 
 
 def test_a_namespace_that_is_not_enrolled_is_refused_until_it_is(
@@ -216,7 +217,7 @@ def test_a_namespace_that_is_not_enrolled_is_refused_until_it_is(
         with pytest.raises(ProviderNotReadyError):
             Application(service.port, other, wait_ms=500)
         installed.enrol(other)
-        wait_until(lambda: fetch(service.port, f"flagSetId={other}")["flags"] == {}, "the enrolled namespace")
+        wait_until(lambda: fetch(service.port, f"flagSetId={other}")["flags"].keys() == {PROBE_FLAG}, "the flags")
         cluster.kubectl("delete", "rolebinding", "pilotage-flags-reader", "-n", other)
     finally:
         cluster.kubectl("delete", "namespace", other, "--wait=false")
@@ -227,7 +228,7 @@ def test_a_selector_names_one_namespace(world: World, service: Service) -> None:
     for selector in (f"flagSetId={world.namespace}", world.namespace):
         document = fetch(service.port, selector)
         assert document["metadata"] == {"flagSetId": world.namespace}
-        assert list(document["flags"]) == ["checkout"]
+        assert list(document["flags"]) == ["checkout", PROBE_FLAG]
     assert fetch(service.port, "", ("flagd-selector", world.namespace)) == document
     assert refusal(service.port, "")[0] == "INVALID_ARGUMENT"
     assert refusal(service.port, "source=database")[0] == "INVALID_ARGUMENT"
@@ -262,8 +263,9 @@ def test_an_application_proves_who_it_is_and_gets_its_own_namespace_only(
             "create", "token", FLAGS, "-n", installed.namespace, "--audience=pilotage-flags"
         ).strip()
         assert refusal(service.port, namespace, bearer(foreign))[0] == "PERMISSION_DENIED"
-        assert list(fetch(service.port, "", bearer(world.token()))["flags"]) == ["checkout"]
-        assert list(fetch(service.port, namespace, bearer(installed.flag_service_token()))["flags"]) == ["checkout"]
+        assert list(fetch(service.port, "", bearer(world.token()))["flags"]) == ["checkout", PROBE_FLAG]
+        asked = fetch(service.port, namespace, bearer(installed.flag_service_token()))
+        assert list(asked["flags"]) == ["checkout", PROBE_FLAG]
         with application(service.port, namespace, channel_credentials=with_token(world.token())) as app:
             assert len(app.admitted(USERS)) == 10
         with pytest.raises(ProviderNotReadyError):

@@ -1,14 +1,15 @@
 """The whole loop: real API server, real Prometheus, real flag service, the chart's rights, and one operator."""
 
+import json
 import time
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from testbed import Cluster, Process, ProcessGroup, PrometheusServer, wait_until
 from testbed.install import Installed
-from tests.cluster.replicas import Replica, start_flag_service, start_operator
+from tests.cluster.replicas import Replica, start_leader
 from tests.cluster.rollouts import INDICATOR, Rollouts
 from tests.cluster.traffic import Traffic, serve_traffic
 
@@ -36,21 +37,7 @@ def flag_service(processes: ProcessGroup, operator: Replica) -> Process:  # noqa
 @pytest.fixture(scope="module")
 def operator(processes: ProcessGroup, installed: Installed, prometheus: PrometheusServer) -> Replica:
     """Give an operator that leads, with a flag service that it asks; both have the chart's rights only."""
-    token = processes.directory / "token"
-    token.write_text(installed.flag_service_token())
-    replica = start_operator(
-        processes,
-        "operator",
-        kubeconfig=installed.operator_kubeconfig,
-        prometheus=prometheus.url,
-        arguments=(
-            f"--flag-service={start_flag_service(processes, installed)}",
-            f"--flag-service-token-file={token}",
-            f"--lease-namespace={installed.namespace}",
-        ),
-    )
-    wait_until(lambda: replica.is_ready() and replica.leads(), "the operator to lead")
-    return replica
+    return start_leader(processes, installed, prometheus=prometheus.url)
 
 
 @pytest.fixture
@@ -225,3 +212,103 @@ def test_drift_is_mended(rollouts: Rollouts) -> None:
     right = rollouts.flag("drifting")
     rollouts.cluster.kubectl("delete", "configmap", "pilot-flags", "-n", rollouts.namespace)
     wait_until(lambda: rollouts.flag("drifting") == right, "the flag to be back", seconds=15)
+
+
+def test_what_somebody_else_wrote_holds_the_rollout_until_it_is_taken_out(rollouts: Rollouts) -> None:
+    rollouts.apply("edited", steps=[{"name": "few", "percent": 10, "hold": "1h"}])
+    wait_until(lambda: rollouts.is_in_force("edited"), "the step to be in force")
+    began = rollouts.status("edited")["step"]["verifiedTime"]
+    theirs = json.dumps({"state": "ENABLED", "variants": {"on": True}, "defaultVariant": "on"})
+    rollouts.kubectl("patch", "configmap", "pilot-flags", "-p", json.dumps({"data": {"edited.json": theirs}}))
+    status = rollouts.wait_for("edited", phase="Holding", seconds=30)
+    assert "the flag edited is also written by kubectl-patch" in status["message"]
+    assert rollouts.flag("edited")["defaultVariant"] == "on", "nothing is taken from others by force"
+    rollouts.kubectl(*("wait", "pilot/edited", "--for=condition=Delivered=False", "--timeout=5s"))
+    wait_until(lambda: ("Warning", "NotInForce") in rollouts.events("edited"), "the Event")
+    rollouts.kubectl(
+        *("patch", "configmap", "pilot-flags", "--type=json", "-p"), '[{"op": "remove", "path": "/data/edited.json"}]'
+    )
+    status = rollouts.wait_for("edited", phase="Progressing", seconds=40)
+    assert rollouts.actions("edited") == ["Start", "NotInForce", "InForce"]
+    stood_still = datetime.fromisoformat(status["step"]["verifiedTime"]) - datetime.fromisoformat(began)
+    assert timedelta(seconds=5) <= stood_still < timedelta(minutes=1)
+    rollouts.kubectl(*("wait", "pilot/edited", "--for=condition=Delivered", "--timeout=5s"))
+
+
+def in_seconds(seconds: float) -> str:
+    """A local time in UTC, as the calendar takes it."""
+    return f"{datetime.now(UTC) + timedelta(seconds=seconds):%Y-%m-%dT%H:%M:%S}"
+
+
+def test_a_freeze_holds_what_grows_and_nothing_else_and_ends_on_time(rollouts: Rollouts, traffic: Traffic) -> None:
+    traffic.fail(0.0)
+    frozen = {"freezes": [{"name": "sale", "from": in_seconds(-60), "until": in_seconds(3600)}]}
+    rollouts.apply(
+        "frozen",
+        indicators=[INDICATOR],
+        rollback=["error_ratio > 10% for 3s"],
+        steps=[{"name": "few", "percent": 10, "hold": "3s"}, {"name": "all", "percent": 100}],
+    )
+    wait_until(lambda: rollouts.is_in_force("frozen"), "the first step to be in force")
+    rollouts.kubectl("patch", "pilot", "frozen", "--type=merge", "-p", json.dumps({"spec": {"schedule": frozen}}))
+    status = rollouts.wait_for("frozen", phase="Holding", seconds=30)
+    assert status["message"].startswith("frozen by sale: users are let in from ")
+    _, line = rollouts.kubectl("get", "pilot", "frozen").splitlines()
+    assert "end of freeze sale" in line
+    assert status["nextCheckTime"][:19] in line
+    traffic.fail(0.5)
+    rollouts.wait_for("frozen", phase="RolledBack", seconds=30)
+    assert rollouts.flag("frozen")["metadata"]["pilotage.exposure"] == "off"
+    traffic.fail(0.0)
+    assert [reason for _, reason in rollouts.events("frozen")].count("Frozen") == 1
+
+
+def test_a_window_opens_on_time(rollouts: Rollouts) -> None:
+    opens = in_seconds(6)
+    window = {"name": "soon", "from": opens, "until": in_seconds(3600)}
+    rollouts.apply("shut", schedule={"windows": [window]}, steps=[{"name": "all", "percent": 100}])
+    status = rollouts.wait_for("shut", phase="Pending", seconds=5)
+    assert (status["summary"]["waitsFor"], status["nextCheckTime"][:19]) == ("window", opens)
+    status = rollouts.wait_for("shut", phase="Completed", seconds=20)
+    started_at = datetime.fromisoformat(next(e["time"] for e in status["history"] if e["action"] == "Start"))
+    late = started_at - datetime.fromisoformat(f"{opens}Z")
+    print(f"the first step began {late.total_seconds():.2f} s after the window opened")
+    assert timedelta(0) <= late < timedelta(seconds=2)
+    assert [reason for _, reason in rollouts.events("shut")] == ["OutsideWindow", "StepEntered", "Completed"]
+
+
+def test_what_broke_goes_back_to_a_step_and_is_tried_again_by_itself(rollouts: Rollouts, traffic: Traffic) -> None:
+    traffic.fail(0.0)
+    rollouts.apply(
+        "tried-again",
+        indicators=[INDICATOR],
+        rollback=["error_ratio > 10% for 3s"],
+        steps=[
+            {"name": "few", "percent": 10, "hold": "1s"},
+            {"name": "some", "percent": 20, "hold": "1s"},
+            {"name": "many", "percent": 50, "hold": "15s"},
+            {"name": "all", "percent": 100},
+        ],
+        onRollback={"to": "few", "retry": {"after": "2s"}},
+    )
+    wait_until(lambda: rollouts.status("tried-again")["step"]["name"] == "few", "the first step")
+    few = rollouts.flag("tried-again")["targeting"]
+    wait_until(lambda: rollouts.status("tried-again")["step"]["name"] == "many", "the third step", seconds=40)
+    traffic.fail(0.5)
+    wait_until(lambda: "RollBack" in rollouts.actions("tried-again"), "a rollback")
+    traffic.fail(0.0)
+    status = rollouts.wait_for("tried-again", phase="RolledBack", seconds=10)
+    assert (status["step"]["name"], rollouts.flag("tried-again")["targeting"]) == ("few", few)
+    sequence = status["rollback"]["sequence"]
+    wait_until(lambda: "Retry" in rollouts.actions("tried-again"), "the next try", seconds=40)
+    assert rollouts.status("tried-again")["rollback"]["sequence"] == sequence, "the reason stays"
+    acknowledged = json.dumps({"spec": {"acknowledgedRollback": sequence}})
+    rollouts.kubectl("patch", "pilot", "tried-again", "--type=merge", "-p", acknowledged)
+    status = rollouts.wait_for("tried-again", phase="Completed", seconds=60)
+    assert "rollback" not in status
+    actions = [action for action in rollouts.actions("tried-again") if action not in ("Hold", "Resume", "Acknowledge")]
+    assert actions == [
+        *("Start", "Advance", "Advance", "RollBack", "RolledBack"),
+        *("Retry", "Advance", "Advance", "Advance", "Complete"),
+    ]
+    assert rollouts.actions("tried-again").count("Acknowledge") == 1

@@ -1,7 +1,7 @@
 """The guard in the API server: what the operator's token can't do although RBAC would let it.
 
-RBAC gives a whole object or nothing. Two ValidatingAdmissionPolicies of the chart take back what the operator does not
-need of it; each test first shows that the same change is possible for others.
+RBAC gives a whole object or nothing. Three ValidatingAdmissionPolicies of the chart take back what the operator does
+not need of it; each test first shows that the same change is possible for others.
 """
 
 import json
@@ -79,7 +79,7 @@ async def test_a_tenants_configmap_is_not_overwritten_by_naming_it_in_a_rollout(
 ) -> None:
     cluster.kubectl("create", "configmap", "settings", "-n", enrolled, "--from-literal=debug=no")
     said = await becomes_forbidden(lambda: write_flags(operator_kube, enrolled, "settings"))
-    assert "this ConfigMap is not Pilotage's; give spec.delivery.flags.name another name" in said
+    assert "this ConfigMap is not Pilotage's; make the rollout anew with another name" in said
     assert cluster.kubectl("get", "configmap", "settings", "-n", enrolled, "-o", "jsonpath={.data}") == '{"debug":"no"}'
 
 
@@ -103,5 +103,5 @@ async def test_the_guard_minds_nobody_but_the_operator(cluster: Cluster, enrolle
 def test_the_api_server_finds_no_type_error_in_the_guard(cluster: Cluster, installed: Installed) -> None:  # noqa: ARG001
     policies = json.loads(cluster.kubectl("get", "validatingadmissionpolicies", "-o", "json"))["items"]
     ours = [policy for policy in policies if policy["metadata"]["name"].startswith("pilotage-operator-")]
-    assert len(ours) == 2
+    assert len(ours) == 3
     assert not [policy for policy in ours if policy["status"].get("typeChecking", {}).get("expressionWarnings")]

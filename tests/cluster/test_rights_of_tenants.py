@@ -8,6 +8,7 @@ from pilotage.kube import Kube
 from testbed import eventually
 from testbed.cluster import Cluster
 from testbed.install import Installed
+from tests.cluster.deletion import delete
 from tests.cluster.forbidden import is_forbidden
 from tests.cluster.test_rights_guard import ROLLOUT
 
@@ -44,7 +45,7 @@ async def test_an_editor_makes_changes_and_deletes_rollouts_of_its_namespace(edi
     await eventually(lambda: editor.create(rollouts, body), "the role to be aggregated")
     paused = await editor.patch(f"{rollouts}/search", {"spec": {"paused": True}}, content_type="merge")
     assert paused["spec"]["paused"] is True
-    await editor.delete(f"{rollouts}/search")
+    await delete(editor, f"{rollouts}/search")
 
 
 async def test_an_editor_can_not_forge_what_the_operator_decided(
@@ -71,4 +72,4 @@ async def test_a_viewer_reads_and_changes_nothing(cluster: Cluster, viewer: Kube
     path = f"{GROUP}/namespaces/{namespace}/pilotrollouts/search"
     assert (await viewer.get(path))["metadata"]["name"] == "search"
     await is_forbidden(viewer.patch(path, {"spec": {"paused": True}}, content_type="merge"))
-    await is_forbidden(viewer.delete(path))
+    await is_forbidden(delete(viewer, path))

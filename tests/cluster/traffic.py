@@ -18,14 +18,14 @@ class Traffic:
         self._counted_at = time.monotonic()
         self._requests = dict.fromkeys(VARIANTS, 0.0)
         self._errors = dict.fromkeys(VARIANTS, 0.0)
-        self._ratio = 0.0
+        self._ratios = dict.fromkeys(VARIANTS, 0.0)
         self.address = ""
 
-    def fail(self, ratio: float) -> None:
-        """From now on this part of the treatment's requests fails."""
+    def fail(self, ratio: float, *, control: float = 0.0) -> None:
+        """From now on this part of the treatment's requests fails, and that part of control's."""
         with self._lock:
             self._count()
-            self._ratio = ratio
+            self._ratios = {"on": ratio, "off": control}
 
     def expose(self) -> str:
         """The counters in Prometheus' text format."""
@@ -41,7 +41,7 @@ class Traffic:
         self._counted_at = now
         for variant in VARIANTS:
             self._requests[variant] += made
-        self._errors["on"] += made * self._ratio
+            self._errors[variant] += made * self._ratios[variant]
 
 
 @contextmanager

@@ -119,8 +119,17 @@ def test_more_admitted_users_than_the_plan_has_are_noticed() -> None:
 
 def test_a_client_who_drops_out_while_growing_is_noticed() -> None:
     chapter = Chapter(ALL)
-    walk(chapter, "semantic-search", [10], dropped=1, first_dropped_at=at(3))
+    walk(chapter, "semantic-search", [10, 20, 35, 50, 900, 3000], dropped=1, first_dropped_at=at(3))
+    chapter.end_completed(completed(dropped=1, first_dropped_at=at(3)))
     assert any("1 clients had the treatment and lost it" in problem for problem in chapter.problems)
+
+
+def test_clients_who_are_back_before_the_rollback_is_written_are_the_story() -> None:
+    chapter = Chapter(ALL)
+    walk(chapter, "one-click-checkout", [50, 300, 900])
+    walk(chapter, "one-click-checkout", [50, 300, 900], dropped=4, first_dropped_at=at(6))
+    chapter.look(taken_back(decided=5, first_dropped_at=at(6)))
+    assert chapter.problems == []
 
 
 def test_a_client_who_drops_out_before_the_rollback_is_noticed_after_it_too() -> None:

@@ -4,7 +4,7 @@
 """
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from pathlib import Path
 
@@ -33,7 +33,8 @@ def templates() -> dict[str, IndicatorTemplateSpec]:
 
 def rollout(path: str) -> PilotRollout:
     document = yaml.safe_load((ROOT / "examples" / path).read_text())
-    document["metadata"] |= {"namespace": "shop", "uid": "golden", "generation": 1}
+    author = {"pilotage.dev/changed-by": "release-bot"}
+    document["metadata"] |= {"namespace": "shop", "uid": "golden", "generation": 1, "annotations": author}
     return PilotRollout.model_validate(document)
 
 
@@ -65,6 +66,8 @@ SHOP = {
     "search_success": 0.86,
     "zero_results": 0.11,
     "satisfaction": 4.3,
+    "conversions treatment": 0.0475,
+    "conversions control": 0.038,
 }
 
 
@@ -75,6 +78,20 @@ def test_semantic_search_in_a_shop_takes_eight_weeks() -> None:
     ]
     pilot = Simulation(rollout("semantic-search/rollout.yaml"), world(SHOP, *events), templates())
     compare("semantic-search", pilot.run(timedelta(days=80), pace=timedelta(hours=4)).transcript())
+
+
+def test_semantic_search_that_sells_no_more_is_not_ready() -> None:
+    signal = world({**SHOP, "conversions treatment": 0.038})
+    pilot = Simulation(rollout("semantic-search/rollout.yaml"), signal, templates())
+    status = pilot.run(timedelta(days=52), pace=timedelta(hours=12)).replay.rollout.status
+    assert (status.phase, status.step and status.step.name) == ("Holding", "week-6")
+    assert status.readiness is not None
+    assert status.readiness.state == "NotReady"
+    [blocker] = status.readiness.blockers
+    assert blocker.startswith(
+        "lift(conversions) > 10% significant: not met yet (lift(conversions) 0%, certainly between -"
+    )
+    assert status.readiness.warnings == ()
 
 
 def test_semantic_search_breaks_in_the_fourth_week_and_is_taken_back() -> None:
@@ -104,29 +121,58 @@ ASSISTANT = {
     "retention": 0.95,
     "cost_per_request": 0.014,
     "tickets": 1.0,
-    "incidents": 0.0,
     "open_vulnerabilities": 0.0,
     "db_connection_failures": 0.001,
     "churn": 0.01,
     "peak_load": 0.55,
+    "revenue_per_user": 22.0,
+    "roi": 0.12,
+    "team_confidence": 8.6,
+    "load_tested_users": 500.0,
+    "resource_efficiency": 0.91,
+    "lifetime_value": 420.0,
 }
 
 
 def customers() -> tuple[User, ...]:
-    """900 enterprise customers, 600 of partners, 3,500 of the public."""
+    """900 enterprise customers, 600 of partners, 3,500 of the public; a fifth of them near the primary region."""
     tiers = ["enterprise"] * 900 + ["partner"] * 600 + ["public"] * 3500
-    return tuple(User(f"customer-{n:04}", {"tier": tier}) for n, tier in enumerate(tiers))
+    regions = ("us-east-1", "us-west-2", "eu-central-1", "eu-west-1", "ap-south-1")
+    return tuple(User(f"customer-{n:04}", {"tier": tier, "region": regions[n % 5]}) for n, tier in enumerate(tiers))
 
 
-@pytest.mark.timeout(240)
+MONTH_4 = (("vera", "engineering"), ("paul", "product"), ("sue", "security"), ("fay", "finance"))
+MONTH_6 = (
+    *((name, "executives") for name in ("carl", "cora", "chen")),
+    *((name, "departments") for name in ("dan", "dora", "dina", "dirk")),
+)
+ATTESTED = (("mara", "demand"), ("mara", "differentiation"), ("dora", "differentiation"), ("sam", "support"))
+
+
+def agree(pilot: Simulation, day: float, gate: str, people: Iterable[tuple[str, str]]) -> None:
+    """All of these people approve a gate, on one day."""
+    for by, role in people:
+        pilot.decide(day, by, "proceed", gate=gate, role=role)
+
+
+@pytest.mark.timeout(400)
 def test_the_roadmap_takes_a_year_from_ten_users_to_everybody() -> None:
     signal = world(
         ASSISTANT,
         (60, 61, "open_vulnerabilities", 1.0),  # a critical vulnerability is found and closed
         (150, 152, "satisfaction", 8.2),  # breaks the 60 days that the assessment asks for
+        (0, 90, "roi", 0.0),  # is validated in month 3
         (262, 263, "peak_load", 0.91),  # users are shed while load lasts
     )
     pilot = Simulation(rollout("roadmap/rollout.yaml"), signal, templates(), users=customers())
+    pilot.decide(117, "vera", "proceed", gate="month-4", role="engineering", reason="the team is ready to go on")
+    pilot.decide(118, "sue", "proceed", gate="month-4", role="security", reason="the audit found nothing")
+    reason = "cost per request is known for three weeks only"
+    pilot.decide(119, "fay", "extend", gate="month-4", role="finance", extendBy="14d", reason=reason)
+    agree(pilot, 133, "month-4", MONTH_4)
+    pilot.decide(212, "release-bot", "proceed", gate="month-6", role="departments", reason="it is green")
+    agree(pilot, 213, "attested", ATTESTED)
+    agree(pilot, 214, "month-6", MONTH_6)
     compare("roadmap", pilot.run(timedelta(days=420), pace=timedelta(hours=12)).transcript())
 
 
@@ -135,4 +181,17 @@ def test_the_roadmap_steps_back_when_support_is_overwhelmed() -> None:
     pilot = Simulation(
         rollout("roadmap/rollout.yaml"), world(ASSISTANT, (215, 215.5, "tickets", 71.0)), templates(), users=customers()
     )
+    agree(pilot, 115, "month-4", MONTH_4)  # while the step before still runs
+    agree(pilot, 174, "attested", ATTESTED)
+    agree(pilot, 175, "month-6", MONTH_6)
     compare("roadmap-steps-back", pilot.run(timedelta(days=230), pace=timedelta(hours=12)).transcript())
+
+
+@pytest.mark.timeout(240)
+def test_the_roadmap_returns_to_development_when_nobody_agrees_in_time() -> None:
+    pilot = Simulation(rollout("roadmap/rollout.yaml"), world(ASSISTANT), templates(), users=customers())
+    agree(pilot, 115, "month-4", MONTH_4)
+    agree(pilot, 180, "month-6", MONTH_6[:5])
+    concern = "technical debt: the index can't be rebuilt without downtime yet"
+    pilot.decide(230, "tina", "pause", reason=concern).decide(240, "tina", "resume", reason="it can now")
+    compare("roadmap-returns", pilot.run(timedelta(days=300), pace=timedelta(hours=12)).transcript())

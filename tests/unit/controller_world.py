@@ -12,13 +12,15 @@ from pilotage.controller.effects import Effects
 from pilotage.controller.elector import NotLeadingError
 from pilotage.controller.events import EventPoster
 from pilotage.controller.evidence import Gatherer
+from pilotage.controller.incidents import IncidentStore
 from pilotage.controller.reconcile import Reconciler, Tools
 from pilotage.controller.record import Recorder
 from pilotage.controller.rollouts import Rollouts
+from pilotage.controller.rush import Rush
 from pilotage.controller.schedule import Key, Urgency
 from pilotage.controller.store import RolloutStore
 from pilotage.controller.workqueue import WorkQueue
-from pilotage.delivery.target import DeliveryConflictError, DeliveryError, Place, Verified
+from pilotage.delivery.target import DeliveryConflictError, DeliveryError, Place, Verified, Way
 from pilotage.judging.evidence import Answer, Answered, NoData, Question, Series
 from pilotage.kube import Kube, KubeError
 from pilotage.resources.rollout import PilotRollout
@@ -100,6 +102,8 @@ class FaultyTarget:
     unknown: bool = False
     follows: bool = True
     others: tuple[str, ...] = ()
+    verified: int = 0
+    asked: list[int] = field(default_factory=list)
 
     async def apply(self, place: Place, want: Exposure) -> str:
         return self._write("apply", want)
@@ -108,19 +112,32 @@ class FaultyTarget:
         if self.others and not self.writes:
             raise DeliveryConflictError(f"{place.name}: the flag {flag} is also written by {', '.join(self.others)}")
 
-    async def kill(self, place: Place, want: Exposure) -> str:
-        return self._write("kill", want)
+    async def kill(self, ways: Sequence[Way]) -> str:
+        [way] = ways
+        return self._write("kill", way.want)
 
     async def verify(self, place: Place, want: Exposure, probes: Sequence[str]) -> Verified:
-        if self.unknown:
-            raise DeliveryError("the flag service can't be reached")
-        return Verified(self.served == want, "" if self.served == want else "it serves something else")
+        self.verified += 1
+        served = self._serves()
+        later = self.served is not None and self.served.revision > want.revision
+        taken_back = later and self.served is not None and self.served.kind == "off"
+        message = "" if self.served == want else "it serves something else"
+        return Verified(self.served == want, message, served, taken_back=taken_back)
+
+    async def serves(self, flags: Sequence[tuple[Place, str]]) -> list[str]:
+        self.asked.append(len(flags))
+        return [self._serves() for _ in flags]
 
     async def release(self, place: Place, final: Exposure) -> None:
         if self.write_failures:
             raise self.write_failures.pop(0)
         self.released.append(final)
         self.served = final
+
+    def _serves(self) -> str:
+        if self.unknown:
+            raise DeliveryError("the flag service can't be reached")
+        return repr(self.served)
 
     def _write(self, how: str, want: Exposure) -> str:
         if self.write_failures:
@@ -174,6 +191,7 @@ class World:
         self.clock = ImpatientClock()
         self.kube, self.target, self.source, self.lead = FaultyKube(), FaultyTarget(), FixedSource(), Lead()
         self.store, self.queue = RolloutStore(), WatchedQueue(self.clock)
+        self.incidents = IncidentStore()
         self.key = Key(rollout.metadata.namespace, rollout.metadata.name)
         self.path = f"/apis/pilotage.dev/v1alpha1/namespaces/{self.key.namespace}/pilotrollouts/{self.key.name}"
         body = rollout.to_wire()
@@ -181,19 +199,19 @@ class World:
         self.kube.objects[self.path] = body
         self.store.put(body)
         kube = cast("Kube", self.kube)
-        rollouts = Rollouts(kube, self.store, self.lead)
-        self.poster = EventPoster(kube, self.clock, instance="test")
+        rush = Rush(self.clock)
+        rollouts = Rollouts(kube, self.store, self.lead, rush)
+        self.poster = EventPoster(kube, self.clock, instance="test", rush=Rush(self.clock))
         self.reconciler = Reconciler(
             Tools(
                 store=self.store,
                 templates={},
                 queue=self.queue,
-                gatherer=Gatherer(kube, self.source, self.clock),
-                effects=Effects(self.target, rollouts, self.lead, self.clock),
+                gatherer=Gatherer(kube, self.source, self.incidents, self.clock),
+                effects=Effects(self.target, rollouts, self.lead, self.clock, rush),
                 rollouts=rollouts,
                 recorder=Recorder(self.poster, self.clock),
                 clock=self.clock,
-                chance=random.Random(1),
             )
         )
 

@@ -4,8 +4,10 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
+import pytest
+
 from pilotage.resources.rollout import Audience
-from pilotage.resources.status import CohortStatus, ExposureStatus
+from pilotage.resources.status import CohortStatus, ExposureStatus, GrantStatus
 from pilotage.rollout.admission import LIST_LIMIT, Admission, Crowd, Obstacle, PlannedStep, User, admit
 from pilotage.rollout.exposure import SHARE_TOTAL
 
@@ -72,6 +74,36 @@ def test_after_a_share_users_are_counted_by_share_again_so_that_nobody_drops_out
 def test_all_of_a_cohort_means_also_those_whom_the_directory_does_not_know() -> None:
     step = replace(STEP, share=Fraction(1), cohorts=("buyers",), criteria=("orders == 1",))
     assert admitted(step).exposure.share == SHARE_TOTAL
+
+
+@pytest.mark.parametrize(
+    ("granted", "share", "criteria", "keeps"),
+    [
+        (20, 50, (), False),
+        (20, 20, (), False),
+        (20, 50, ("a", "b"), False),
+        (20, 50, ("a",), False),
+        (20, 50, ("b",), True),
+        (75, 50, (), True),
+        (75, 50, ("a", "b"), True),
+    ],
+)
+def test_what_a_cohort_was_granted_is_kept_unless_the_step_covers_it(
+    granted: int, share: int, criteria: tuple[str, ...], keeps: bool
+) -> None:
+    part = SHARE_TOTAL // 100
+    earlier = (GrantStatus(share=granted * part, criteria=("a",)),)
+    before = ExposureStatus(kind="percent", step="zero", share=part, kept=earlier, criteria=("c",))
+    step = replace(STEP, share=Fraction(share, 100), cohorts=criteria, criteria=criteria)
+    found = admitted(step, users=None, before=before)
+    assert (earlier[0] in found.exposure.kept) == keeps
+
+
+def test_a_step_for_some_does_not_cover_what_was_granted_to_more() -> None:
+    for criteria, keeps in ((("a", "b"), True), (("a",), False), ((), True)):
+        before = ExposureStatus(kind="percent", step="zero", share=1, criteria=criteria)
+        step = replace(STEP, share=Fraction(1, 2), cohorts=("a",), criteria=("a",))
+        assert bool(admitted(step, users=None, before=before).exposure.kept) == keeps
 
 
 def test_by_population_the_enrolled_are_left_out_of_the_share() -> None:

@@ -1,18 +1,19 @@
 """How replies become answers: errors and total asked apart, variants told apart, what can't be judged left out."""
 
+from array import array
 from math import inf, nan
 
 import pytest
 
-from pilotage.judging.evidence import Answered, NoData, Series
+from pilotage.judging.evidence import PARTIAL, Answered, NoData, Series
 from pilotage.metrics.client import Reply, Sampled
-from pilotage.metrics.fold import EMPTY, NO_EVENTS, NOT_A_NUMBER, PARTIAL, fold_query, fold_ratio
+from pilotage.metrics.fold import EMPTY, NO_EVENTS, NOT_A_NUMBER, fold_query, fold_ratio
 
 
 def reply(*partial: bool, **by_variant: list[float]) -> Reply:
     """Samples at 0, 1, 2, ...; the keyword `none` is a series without the label."""
     series = (
-        Sampled({} if variant == "none" else {"variant": variant}, tuple(enumerate(map(float, values))))
+        Sampled({} if variant == "none" else {"variant": variant}, array("d", range(len(values))), array("d", values))
         for variant, values in by_variant.items()
     )
     return Reply(tuple(series), partial=any(partial))

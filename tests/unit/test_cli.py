@@ -12,7 +12,17 @@ from pilotage.cli.main import main
 from tests.unit.test_kube_faults import kubeconfig
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["flags", "--help"], ["report", "--help"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["run", "--help"],
+        ["flags", "--help"],
+        ["report", "--help"],
+        ["backtest", "--help"],
+        ["import", "openslo", "--help"],
+    ],
+)
 def test_help_is_there(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main(arguments)

@@ -1,6 +1,7 @@
 """kopf as an informer: what is registered, how it is set, and what happens when it ends."""
 
 import asyncio
+from collections.abc import AsyncGenerator
 from contextlib import suppress
 from itertools import pairwise
 from typing import Any, cast
@@ -9,14 +10,14 @@ import kopf
 import pytest
 
 from pilotage.controller import informer
-from pilotage.controller.informer import Informer, build_registry, connection_of
+from pilotage.controller.informer import Informer, _Handover, _take, build_registry, connection_of
 from pilotage.controller.kopf_settings import EndlessBackoff, build_settings
 from pilotage.kube import Kube
 from tests.unit.manual_clock import ManualClock, settle
 
 
 class Anybody:
-    """Stands for a client: only its credentials are asked for."""
+    """Stands for a client: only its credentials are asked for, and whether the API server streams lists."""
 
     class configuration:  # noqa: N801 - it stands for an attribute
         host, ssl_ca_cert, cert_file, key_file = "https://kube:6443", "/ca.crt", None, None
@@ -27,13 +28,17 @@ class Anybody:
         async def auth_settings(cls) -> dict[str, Any]:
             return {"BearerToken": {"value": cls.token}}
 
+    @staticmethod
+    async def follow(*_: Any, **__: Any) -> AsyncGenerator[bytes, None]:
+        yield b"{}"
+
 
 KUBE = cast("Kube", Anybody())
 
 
 def test_no_handler_is_registered_that_makes_kopf_write() -> None:
     registry = build_registry(KUBE, lambda *_: None)
-    assert len(registry._watching.get_all_handlers()) == 2
+    assert len(registry._watching.get_all_handlers()) == 5
     for kind in (registry._changing, registry._spawning, registry._indexing, registry._webhooks):
         assert not kind.get_all_handlers()
 
@@ -62,6 +67,32 @@ def test_the_null_storages_keep_nothing() -> None:
     assert settings.persistence.diffbase_storage.build(body=body) == {}
     assert settings.persistence.diffbase_storage.fetch(body=body) is None
     assert settings.persistence.progress_storage.fetch(key=cast("Any", "any"), body=body) is None
+
+
+def test_of_an_object_that_was_handled_kopf_keeps_the_metadata_only() -> None:
+    body = {"metadata": {"name": "x", "managedFields": [{"manager": "kubectl"}]}, "spec": {"a": 1}, "status": {"b": 2}}
+    taken = _take(body)
+    assert taken == {"metadata": {"name": "x"}, "spec": {"a": 1}, "status": {"b": 2}}
+    assert body == {"metadata": {"name": "x"}}
+
+
+async def test_events_arrive_in_order_and_one_that_fails_stops_no_other() -> None:
+    loop, taken, failed = asyncio.get_running_loop(), list[str](), list[Any]()
+
+    def take(plural: str, _kind: str | None, _body: dict[str, Any]) -> None:
+        if plural == "bad":
+            raise ValueError(plural)
+        taken.append(plural)
+
+    loop.set_exception_handler(lambda _, context: failed.append(context["exception"]))
+    handover = _Handover(loop, take)
+    for plural in ("a", "bad", "b"):
+        handover.put(plural, None, {})
+    await settle()
+    handover.put("c", None, {})
+    await settle()
+    assert taken == ["a", "b", "c"]
+    assert [str(each) for each in failed] == ["bad"]
 
 
 async def test_the_credentials_are_read_anew_at_each_login() -> None:

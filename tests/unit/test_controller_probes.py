@@ -1,9 +1,13 @@
 """Probes and metrics over HTTP."""
 
-from collections.abc import AsyncIterator
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Iterable
 
 import aiohttp
 import pytest
+from prometheus_client import REGISTRY, Metric
+from prometheus_client.registry import Collector
 
 from pilotage.controller import telemetry
 from pilotage.controller.probes import Probes
@@ -36,6 +40,37 @@ async def test_health_and_readiness_are_two_things(address: str) -> None:
     assert await get(f"{address}/healthz") == (503, "a run hangs for 301 s\n")
 
 
+class Slow(Collector):
+    """As many gauges are: it is not done before the test says so."""
+
+    def __init__(self) -> None:
+        self.begun = threading.Event()
+        self.go_on = threading.Event()
+
+    def describe(self) -> Iterable[Metric]:
+        return []
+
+    def collect(self) -> Iterable[Metric]:
+        self.begun.set()
+        assert self.go_on.wait(10)
+        return []
+
+
+async def test_the_operator_goes_on_while_its_metrics_are_written_down(address: str) -> None:
+    slow = Slow()
+    REGISTRY.register(slow)
+    try:
+        scrape = asyncio.create_task(get(f"{address}/metrics"))
+        await asyncio.to_thread(slow.begun.wait, 10)
+        assert await get(f"{address}/healthz") == (200, "ok\n")
+        assert not scrape.done()
+        slow.go_on.set()
+        assert (await scrape)[0] == 200
+    finally:
+        slow.go_on.set()
+        REGISTRY.unregister(slow)
+
+
 async def test_the_gauges_of_a_rollout_go_when_it_goes(address: str) -> None:
     key = Key("shop", "search")
     telemetry.show_rollout(key, PilotRolloutStatus(exposure=ExposureStatus(kind="users", users=20)))
@@ -47,9 +82,9 @@ async def test_the_gauges_of_a_rollout_go_when_it_goes(address: str) -> None:
 
 
 async def test_a_number_that_is_not_known_is_not_shown(address: str) -> None:
-    key = Key("shop", "search")
+    key = Key("shop", "unknown")
     telemetry.show_rollout(key, PilotRolloutStatus(exposure=ExposureStatus(kind="users", users=20)))
     telemetry.show_rollout(key, PilotRolloutStatus(exposure=ExposureStatus(kind="full")))
-    assert "pilotage_admitted_users{" not in (await get(f"{address}/metrics"))[1]
+    assert 'pilotage_admitted_users{namespace="shop",rollout="unknown"}' not in (await get(f"{address}/metrics"))[1]
     telemetry.forget_all()
     assert "pilotage_step_index{" not in (await get(f"{address}/metrics"))[1]

@@ -1,13 +1,19 @@
-"""Merge patches of status: small, and exact."""
+"""Writes of status: merge patches that are small and exact, a few at a time."""
 
+import asyncio
 import copy
-from typing import Any
+from typing import Any, cast
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pilotage.controller.rollouts import merge_patch
-from tests.unit.controller_world import merge
+from pilotage.controller.clock import SystemClock
+from pilotage.controller.rollouts import Rollouts, merge_patch
+from pilotage.controller.rush import Rush
+from pilotage.controller.store import RolloutStore
+from pilotage.kube import Kube
+from tests.builders import make_rollout
+from tests.unit.controller_world import Lead, merge
 
 VALUES = st.recursive(
     st.integers(0, 3) | st.sampled_from(["a", ""]),
@@ -42,3 +48,27 @@ def test_what_is_gone_is_named_and_what_stays_is_not() -> None:
     old = {"phase": "Progressing", "step": {"name": "few", "verifiedTime": "now"}, "rollback": {"reason": "x"}}
     new = {"phase": "Progressing", "step": {"name": "few"}}
     assert merge_patch(old, new) == {"rollback": None, "step": {"verifiedTime": None}}
+
+
+async def test_writes_go_a_few_at_a_time_and_what_users_wait_for_does_not_wait_for_them() -> None:
+    under_way: list[int] = []
+    ended = asyncio.Event()
+
+    class Hanging:
+        async def patch(self, *_: Any, **__: Any) -> dict[str, Any]:
+            under_way.append(1)
+            await ended.wait()
+            return {**rollout.to_wire(), "metadata": {**rollout.to_wire()["metadata"], "resourceVersion": "2"}}
+
+    rollout = make_rollout().step("all", percent=100).obj()
+    rollouts = Rollouts(cast("Kube", Hanging()), RolloutStore(), Lead(), Rush(SystemClock()))
+    status = rollout.status.model_copy(update={"message": "changed"})
+    tasks = [asyncio.create_task(rollouts.write_status(rollout, status)) for _ in range(50)]
+    await asyncio.sleep(0.01)
+    assert len(under_way) == 8
+    tasks.append(asyncio.create_task(rollouts.write_status(rollout, status, urgent=True)))
+    await asyncio.sleep(0.01)
+    assert len(under_way) == 9
+    ended.set()
+    await asyncio.gather(*tasks)
+    assert len(under_way) == 51

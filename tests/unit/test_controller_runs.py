@@ -2,13 +2,16 @@
 
 import asyncio
 
+import pytest
 from prometheus_client import REGISTRY
 
+from pilotage.controller.events import event_of
 from pilotage.controller.schedule import Urgency
-from pilotage.delivery.target import DeliveryError
+from pilotage.delivery.target import DeliveryConflictError, DeliveryError
+from pilotage.judging.evidence import Unavailable
 from pilotage.kube import KubeError
 from tests.builders import make_rollout
-from tests.unit.controller_world import World, break_it, judged, two_steps
+from tests.unit.controller_world import World, answer_with, break_it, judged, two_steps
 
 
 async def completed() -> World:
@@ -41,15 +44,17 @@ async def test_the_time_of_a_way_back_counts_from_its_decision_over_all_attempts
     assert 5.0 <= after[1] - before[1] < 6.0
 
 
-async def test_a_way_back_that_crosses_another_write_is_decided_anew_before_it_is_carried_out() -> None:
+async def test_a_way_back_that_crosses_another_write_is_carried_out_and_decided_anew() -> None:
     world = judged()
     await break_it(world)
     world.kube.version = 777
     world.kube.objects[world.path]["metadata"]["resourceVersion"] = "777"
     await world.run()
-    assert [how for how, _ in world.target.writes] == ["apply"]
-    await world.run()
     assert [how for how, _ in world.target.writes] == ["apply", "kill"]
+    assert world.phase == "Progressing"
+    await world.run()
+    assert world.phase == "RolledBack"
+    assert [entry.action for entry in world.rollout.status.history] == ["Start", "RollBack", "RolledBack"]
 
 
 async def test_a_new_leader_writes_nothing_for_what_rests_while_nobody_can_tell_what_is_served() -> None:
@@ -71,15 +76,6 @@ async def test_an_exclusion_after_the_end_is_tried_again_while_nobody_can_tell_w
     assert world.target.writes[-1][1].deny == ("anna",)
 
 
-async def test_rollouts_at_rest_are_looked_at_at_different_times() -> None:
-    world = await completed()
-    pauses = set()
-    for _ in range(5):
-        await world.run()
-        pauses.add(world.queue.asked[0][1])
-    assert len(pauses) == 5
-
-
 async def test_after_a_success_the_next_failure_is_the_first() -> None:
     world = two_steps()
     world.kube.failures = [KubeError(500, "InternalError")] * 5
@@ -97,10 +93,48 @@ async def test_a_final_state_that_can_not_be_left_is_tried_again_soon() -> None:
     world = two_steps()
     await world.run(2)
     world.delete()
-    world.target.write_failures = [DeliveryError("no")]
-    await world.run()
-    urgency, pause = world.queue.asked[0]
-    assert urgency is Urgency.TIMER
-    assert pause <= 0.5
+    world.target.write_failures = [DeliveryError("no")] * 9
+    for _ in range(9):
+        await world.run()
+        urgency, pause = world.queue.asked[0]
+        assert urgency is Urgency.FOLLOW_UP  # users are still in
+        assert pause <= 1
     await world.run()
     assert [final.kind for final in world.target.released] == ["off"]
+
+
+async def test_a_flag_that_somebody_else_holds_is_told_as_a_warning_and_holds() -> None:
+    world = two_steps()
+    await world.run(2)
+    world.target.served = None
+    world.target.write_failures = [DeliveryConflictError("kubectl-patch also writes this flag")] * 3
+    for _ in range(3):
+        await world.run()
+        await world.clock.advance(4.0)
+    assert world.phase == "Holding"
+    told = world.rollout.status.history[-1]
+    assert told.message == "step few is not in force: kubectl-patch also writes this flag"
+    assert event_of(world.rollout, told, instance="test")["type"] == "Warning"
+    await world.run(2)
+    assert (world.phase, world.rollout.status.history[-1].action) == ("Progressing", "InForce")
+
+
+async def test_a_rejected_query_is_logged_once_for_each_rollout_with_its_name(caplog: pytest.LogCaptureFixture) -> None:
+    world = judged()
+    world.source.answer = Unavailable("Prometheus rejects the query; the operator's log has the reason")
+    await world.run(3)
+    [line] = [record for record in caplog.records if "rejects" in record.message]
+    assert (line.namespace, line.rollout) == ("shop", "search")  # type: ignore[attr-defined]
+    assert "error_ratio > 1% for 1m" in line.message
+    answer_with(world, 0.001)
+    await world.run()
+    world.source.answer = Unavailable("Prometheus rejects the query; the operator's log has the reason")
+    await world.run()
+    assert len([record for record in caplog.records if "rejects" in record.message]) == 2, "it was mended in between"
+
+
+async def test_an_outage_of_prometheus_is_not_logged_for_each_rollout(caplog: pytest.LogCaptureFixture) -> None:
+    world = judged()
+    world.source.answer = Unavailable("Prometheus can't be reached")
+    await world.run(3)
+    assert not [record for record in caplog.records if "Prometheus" in record.message and record.levelname == "WARNING"]

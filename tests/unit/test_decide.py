@@ -7,9 +7,10 @@ import pytest
 
 from pilotage.resources.status import Verdict
 from pilotage.rollout.decide import decide, exposure_of, needs_judging
+from pilotage.rollout.plan import read_plan
 from pilotage.rollout.situation import Delivered, Seen
 from tests.builders import make_rollout
-from tests.pilot import USERS, Pilot, guarded, said
+from tests.pilot import NOW, USERS, Pilot, guarded, said
 
 
 @pytest.fixture
@@ -179,8 +180,9 @@ def test_a_throttled_rollout_does_not_advance(at_some: Pilot) -> None:
 
 
 def test_shedding_does_not_start_the_clock_of_a_step_whose_users_never_had_the_feature(at_some: Pilot) -> None:
+    at_some.decide(after=61)
     at_some.in_force = False
-    at_some.decide(after=61).decide(after=1, throttle="breach")
+    at_some.decide(after=1, throttle="breach")
     at_some.in_force = True
     at_some.decide(after=1)
     assert (at_some.step, at_some.admitted) == ("all", 20)
@@ -245,6 +247,17 @@ def test_deletion_leaves_the_final_state_also_of_an_invalid_spec(at_some: Pilot)
     at_some.deleting = True
     at_some.decide(after=1)
     assert (at_some.decision.released, at_some.admitted, at_some.actions[-1]) == (True, 0, "Release")
+
+
+def test_deletion_does_not_say_that_it_is_done_before_it_is(at_some: Pilot) -> None:
+    at_some.deleting = True
+    at_some.decide(after=1)
+    assert at_some.rollout.status.message == "being deleted: the feature is taken from everybody"
+    assert at_some.waits_for == "delivery"
+    at_some.held_back = "the namespace is not enrolled"
+    at_some.decide(after=1)
+    assert at_some.rollout.status.message == "being deleted, but the namespace is not enrolled"
+    assert (at_some.waits_for, at_some.actions.count("Release")) == ("delivery", 1)
 
 
 def test_a_step_that_left_the_spec_holds(at_some: Pilot) -> None:
@@ -323,6 +336,36 @@ def test_a_rule_that_cannot_be_read_does_not_blind_the_others(at_some: Pilot) ->
     assert at_some.decision.wake_at is not None, "users are still judged"
     at_some.decide(after=10, rollback="breach")
     assert (at_some.phase, at_some.admitted) == ("RollingBack", 0)
+
+
+def test_health_is_unknown_while_a_rule_can_not_be_read(at_some: Pilot) -> None:
+    assert at_some.decide(after=1).condition("Healthy")[0] == "True"
+    at_some.edit(rollback=["errors > 3s", "errors > 3% for 30s"]).decide(after=10)
+    status, reason, message = at_some.condition("Healthy")
+    assert (status, reason) == ("Unknown", "InvalidSpec")
+    assert message.startswith("spec.rollback[0]: ")
+    at_some.decide(after=10, noGo="breach")
+    assert at_some.condition("Healthy")[:2] == ("False", "Breach")
+
+
+def test_a_step_that_can_not_be_carried_out_does_not_hide_that_all_rules_pass(at_some: Pilot) -> None:
+    at_some.edit(steps=[{"name": "few", "cohorts": ["unknown"]}]).decide(after=10)
+    assert at_some.condition("Stalled")[0] == "True"
+    assert at_some.condition("Healthy")[0] == "True"
+
+
+def test_each_rollout_puts_other_people_first_in_each_namespace() -> None:
+    def seed(name: str, namespace: str, flag: str) -> str:
+        rollout = make_rollout(name).with_spec(feature={"flag": flag}).step("few", percent=10).obj()
+        there = rollout.metadata.model_copy(update={"namespace": namespace})
+        rollout = rollout.model_copy(update={"metadata": there})
+        cohort = decide(read_plan(rollout, {}), rollout, Seen(), NOW).status.cohort
+        assert cohort is not None
+        return cohort.seed
+
+    seeds = {seed("a", "shop", "f"), seed("a", "other", "f"), seed("b", "shop", "f"), seed("a", "shop", "g")}
+    assert len(seeds) == 4
+    assert seed("a", "shop", "f") in seeds, "made anew, it finds the same people"
 
 
 def test_a_completed_rollout_stays_so_when_its_spec_makes_no_sense_any_more() -> None:

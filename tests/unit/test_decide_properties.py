@@ -22,7 +22,7 @@ class Moment:
 
     after: int
     verdicts: dict[str, Verdict]
-    in_force: bool
+    look: str
     paused: bool
 
 
@@ -32,7 +32,7 @@ moments = st.builds(
     Moment,
     after=st.sampled_from([0, 1, 5, 30, 61, 3600]),
     verdicts=st.fixed_dictionaries(dict.fromkeys(ROLES, verdicts)),
-    in_force=st.sampled_from([True, True, True, False]),
+    look=st.sampled_from(["in force", "in force", "in force", "in force", "unknown", "something else"]),
     paused=st.sampled_from([False, False, False, True]),
 )
 worlds = st.lists(moments, min_size=1, max_size=25)
@@ -67,7 +67,7 @@ PLANNED = {"few": 5, "some": 20, "buyers": 66, "half": 99, "most": 123, "all": 1
 
 
 def play(pilot: Pilot, moment: Moment) -> None:
-    pilot.in_force = moment.in_force
+    pilot.in_force, pilot.contradicted = moment.look == "in force", moment.look == "something else"
     if pilot.rollout.spec.paused != moment.paused:
         pilot.edit(paused=moment.paused)
     pilot.decide(after=moment.after, **moment.verdicts)
@@ -119,6 +119,16 @@ def test_nobody_drops_out_while_growing(world: list[Moment], to: str) -> None:
             assert before <= people(pilot)
 
 
+@given(worlds, targets)
+def test_the_trail_holds_each_step_on_the_way_and_no_other(world: list[Moment], to: str) -> None:
+    pilot = mixed(to)
+    for moment in world:
+        play(pilot, moment)
+        status, names = pilot.rollout.status, [step.name for step in pilot.rollout.spec.steps]
+        entered = status.step.index + 1 if status.step else 0
+        assert [shown.step for shown in status.trail] == names[:entered]
+
+
 @given(worlds, targets, st.sampled_from(["rollback", "critical"]))
 def test_a_rollback_is_reachable_from_everywhere(world: list[Moment], to: str, role: str) -> None:
     pilot = mixed(to)
@@ -128,8 +138,7 @@ def test_a_rollback_is_reachable_from_everywhere(world: list[Moment], to: str, r
     if not before or pilot.phase == "Completed":
         return
     for _ in range(8):
-        pilot.in_force = True
-        pilot.decide(after=600, **said(role, "breach"))
+        pilot.mend().decide(after=600, **said(role, "breach"))
     assert people(pilot) < before
     assert not people(pilot), "as long as it stays broken, nobody is left in the end"
 
@@ -146,6 +155,27 @@ def test_missing_data_never_advances_and_never_rolls_back(world: list[Moment], t
         pilot.decide(after=3600, **dict.fromkeys(ROLES, verdict))
     now = pilot.rollout.status
     assert (now.step.name if now.step else "", now.exposure) == (status.step.name, status.exposure)
+
+
+@given(worlds, targets)
+def test_a_step_ends_only_after_its_time_in_force(world: list[Moment], to: str) -> None:
+    pilot, lost = mixed(to), False
+    seconds: float | None = None
+    for moment in world:
+        if seconds is not None and not lost:
+            seconds += moment.after
+        if moment.look == "in force" and seconds is None and pilot.step != "-":
+            seconds = 0.0
+        lost = moment.look == "something else" or (lost and moment.look == "unknown")
+        sequence = last_sequence(pilot.rollout.status)
+        play(pilot, moment)
+        new = {e.action for e in pilot.rollout.status.history if e.sequence > sequence}
+        if new & {"Advance", "Complete"}:
+            assert moment.look == "in force", "what nobody sees in force does not go on"
+            assert seconds is not None
+            assert seconds >= 60
+        if new & {"Start", "Advance", "Restore"}:
+            seconds = None
 
 
 @given(worlds, targets)

@@ -52,6 +52,13 @@ def test_load_is_shed_also_while_a_part_of_the_spec_is_invalid(stepping_back: Pi
     assert stepping_back.admitted == 10
 
 
+def test_users_are_taken_back_by_hand_also_while_a_part_of_the_spec_is_invalid(stepping_back: Pilot) -> None:
+    stepping_back.edit(rollback=["errors > 3s"]).decide(after=1)
+    assert stepping_back.admitted == 20
+    stepping_back.edit(rollback=["errors > 3s"], feature={"flag": "search", "revision": 2}, paused=True).decide(after=1)
+    assert (stepping_back.actions[-1], stepping_back.admitted) == ("Restart", 0)
+
+
 def test_deletion_comes_before_a_way_back_it_takes_everybody_back_itself(stepping_back: Pilot) -> None:
     stepping_back.deleting = True
     stepping_back.decide(after=5, rollback="breach")

@@ -9,6 +9,7 @@ import pytest
 
 from pilotage.controller.events import EventPoster, event_of
 from pilotage.controller.record import Recorder
+from pilotage.controller.rush import Rush
 from pilotage.controller.telemetry import EVENTS
 from pilotage.kube import Kube, KubeError
 from pilotage.resources.rollout import PilotRollout
@@ -54,7 +55,7 @@ def test_the_name_of_an_event_fits_however_long_the_rollouts_is() -> None:
 
 async def test_each_transition_is_told_once() -> None:
     kube, clock = FaultyKube(), ImpatientClock()
-    poster = EventPoster(cast("Kube", kube), clock, instance="pod-1")
+    poster = EventPoster(cast("Kube", kube), clock, instance="pod-1", rush=Rush(clock))
     recorder = Recorder(poster, clock)
     recorder.tell(rollout_with(entry(1)))
     recorder.tell(rollout_with(entry(1)))
@@ -69,7 +70,7 @@ async def test_a_successor_tells_what_happened_last_again_and_nobody_sees_it_twi
     old, fresh = clock.now() - timedelta(hours=1), clock.now() - timedelta(seconds=5)
     history = rollout_with(entry(1, at=old), entry(2, at=fresh))
     for instance in ("pod-1", "pod-2"):
-        poster = EventPoster(cast("Kube", kube), clock, instance=instance)
+        poster = EventPoster(cast("Kube", kube), clock, instance=instance, rush=Rush(clock))
         Recorder(poster, clock).tell(history)
         await drained(poster)
     assert posted(kube) == ["2"]
@@ -78,7 +79,7 @@ async def test_a_successor_tells_what_happened_last_again_and_nobody_sees_it_twi
 
 async def test_an_event_that_fails_is_tried_again_and_then_dropped() -> None:
     kube = FaultyKube(failures=[KubeError(0, "Timeout"), KubeError(503, "Refused")])
-    poster = EventPoster(cast("Kube", kube), ImpatientClock(), instance="pod-1")
+    poster = EventPoster(cast("Kube", kube), ImpatientClock(), instance="pod-1", rush=Rush(ImpatientClock()))
     poster.post(rollout_with(), entry(1))
     await drained(poster)
     assert posted(kube) == ["1"]
@@ -90,7 +91,7 @@ async def test_an_event_that_fails_is_tried_again_and_then_dropped() -> None:
 
 async def test_what_is_refused_for_good_is_not_tried_again() -> None:
     kube = FaultyKube(failures=[KubeError(403, "Forbidden")])
-    poster = EventPoster(cast("Kube", kube), ImpatientClock(), instance="pod-1")
+    poster = EventPoster(cast("Kube", kube), ImpatientClock(), instance="pod-1", rush=Rush(ImpatientClock()))
     poster.post(rollout_with(), entry(1))
     await drained(poster)
     assert len(kube.paths("POST")) == 1
@@ -101,7 +102,7 @@ def test_telling_never_waits() -> None:
         async def create(self, *_: Any) -> None:
             await asyncio.sleep(60)
 
-    poster = EventPoster(cast("Kube", Nobody()), ImpatientClock(), instance="pod-1")
+    poster = EventPoster(cast("Kube", Nobody()), ImpatientClock(), instance="pod-1", rush=Rush(ImpatientClock()))
     before = EVENTS.labels("dropped")._value.get()
     for sequence in range(5100):
         poster.post(rollout_with(), entry(sequence))

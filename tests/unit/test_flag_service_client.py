@@ -12,6 +12,7 @@ import pytest
 from grpc.aio import ServicerContext
 from openfeature.schemas.protobuf.flagd.sync.v1 import sync_pb2, sync_pb2_grpc
 
+from pilotage.delivery import dataplane
 from pilotage.delivery.dataplane import FlagServiceClient
 from pilotage.delivery.flags import FlagTarget
 from pilotage.delivery.target import DeliveryError, Place
@@ -102,7 +103,9 @@ async def test_a_replica_that_is_gone_is_left_out_while_another_answers(start: C
     await asked.close()
 
 
-async def test_the_token_is_read_for_each_call(start: Callable[..., Any], tmp_path: Path) -> None:
+async def test_the_token_is_read_again_in_time(
+    start: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     replica, token = Replica(document(2)), tmp_path / "token"
     asked = FlagServiceClient(f"127.0.0.1:{await start(replica, '127.0.0.1')}", token_file=token)
     with pytest.raises(DeliveryError, match="check --flag-service-token-file"):
@@ -110,7 +113,27 @@ async def test_the_token_is_read_for_each_call(start: Callable[..., Any], tmp_pa
     for text in ("first\n", "second"):
         token.write_text(text)
         assert await verify(asked) == (True, "")
-    assert [sent for _, sent in replica.asked] == ["Bearer first", "Bearer second"]
+    monkeypatch.setattr(dataplane, "READ_AGAIN_SECONDS", 0)
+    assert await verify(asked) == (True, "")
+    assert [sent for _, sent in replica.asked] == ["Bearer first", "Bearer first", "Bearer second"]
+    await asked.close()
+
+
+async def test_many_namespaces_that_are_asked_at_one_moment_look_up_the_address_once(
+    start: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_up: list[str] = []
+
+    def resolve(host: str, port: Any, *_: Any, **__: Any) -> list[Any]:
+        looked_up.append(host)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", int(port)))]
+
+    replica = Replica(document(2))
+    port = await start(replica, "127.0.0.1")
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    asked = FlagServiceClient(f"flags.test:{port}")
+    await asyncio.gather(*(asked.flag_sets(f"team-{number}") for number in range(20)))
+    assert (len(replica.asked), looked_up) == (20, ["flags.test"])
     await asked.close()
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from pilotage.flags import documents
 from pilotage.flags.documents import Entry, merge, read_config_map, read_feature_flag
+from pilotage.rollout.bucketing_probe import PROBE_FLAG
 
 FINE: dict[str, Any] = {"state": "ENABLED", "variants": {"on": True, "off": False}, "defaultVariant": "off"}
 
@@ -25,7 +26,9 @@ def feature_flag(name: str, flags: Any, **spec: Any) -> dict[str, Any]:
 
 
 def served(*entries: Entry) -> dict[str, Any]:
+    """What is served, but for the probe that comes with Pilotage's flags."""
     document: dict[str, Any] = json.loads(merge("shop", entries)[0])["flags"]
+    document.pop(PROBE_FLAG, None)
     return document
 
 
@@ -97,9 +100,9 @@ def test_the_document_names_its_namespace_and_does_not_depend_on_the_order() -> 
     text, faults = merge("shop", entries)
     assert text == merge("shop", reversed(entries))[0]
     assert json.loads(text)["metadata"] == {"flagSetId": "shop"}
-    assert list(json.loads(text)["flags"]) == ["a", "b", 'odd"name']
+    assert list(json.loads(text)["flags"]) == ["a", "b", 'odd"name', PROBE_FLAG]
     assert faults == []
-    assert json.loads(merge("shop", [])[0])["flags"] == {}
+    assert list(json.loads(merge("shop", [])[0])["flags"]) == [PROBE_FLAG]
 
 
 def test_what_is_too_large_for_a_client_is_left_out_but_for_pilotages(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,7 +116,7 @@ def test_what_is_too_large_for_a_client_is_left_out_but_for_pilotages(monkeypatc
         Entry("small", FINE, "FeatureFlag/team"),
     ]
     text, faults = merge("shop", entries)
-    assert sorted(json.loads(text)["flags"]) == ["ours", "small"]
+    assert sorted(json.loads(text)["flags"]) == ["ours", PROBE_FLAG, "small"]
     assert [fault.flag for fault in faults] == ["bigger", "big"]
 
 

@@ -7,17 +7,17 @@ from typing import Any
 import pytest
 
 from pilotage.judging.evidence import Answer, Answered, NoData, Series, Unavailable
-from pilotage.judging.judge import judge
-from pilotage.judging.rules import Rule, read_rules
+from pilotage.judging.threshold import ThresholdRule
 from pilotage.resources.rollout import PilotRolloutSpec
 from pilotage.resources.status import Finding
+from tests.builders import judge, read_rules
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 STEP = 15.0
 DAY = 86400.0
 
 
-def rule(criterion: str = "", role: str = "rollback", *, unit: str = "ratio", **fields: Any) -> Rule:
+def rule(criterion: str = "", role: str = "rollback", *, unit: str = "ratio", **fields: Any) -> ThresholdRule:
     said = {
         "feature": {"flag": "f"},
         "indicators": [{"name": "x", "query": "x[$window]", "unit": unit}],
@@ -29,7 +29,7 @@ def rule(criterion: str = "", role: str = "rollback", *, unit: str = "ratio", **
     return read_rules(PilotRolloutSpec.model_validate(said), {}, namespace="shop", name="f")[0]
 
 
-def objective(bound: str = "< 1%", **fields: str) -> Rule:
+def objective(bound: str = "< 1%", **fields: str) -> ThresholdRule:
     return rule(objectives=[{"indicator": "x", "objective": bound, **fields}])
 
 
@@ -40,7 +40,7 @@ def seen(*values: float | None, step: float = STEP, end: datetime = NOW, variant
     return Answered(((variant, Series(tuple(at for at, _ in found), tuple(value for _, value in found))),))
 
 
-def told(rule: Rule, answer: Answer, now: datetime = NOW) -> tuple[str, str]:
+def told(rule: ThresholdRule, answer: Answer, now: datetime = NOW) -> tuple[str, str]:
     finding = judge(rule, answer, now)
     return finding.verdict, finding.message
 
@@ -215,6 +215,9 @@ def test_a_finding_names_its_rule_and_role() -> None:
         value="0.1%",
         since=NOW - timedelta(seconds=15),
         message="x 0.1% <= 1%",
+        bound="> 1%",
+        evidence="0s of 1m",
+        distance="0.9 percentage points below",
     )
 
 
@@ -247,13 +250,19 @@ def test_a_criterion_over_more_days_than_prometheus_keeps_is_no_data() -> None:
     go = rule("x >= 99.9% for 60d", "go")
     finding = judge(go, hours(*days(*[0.9995] * 15)), NOW)
     assert finding.verdict == "no-data"
-    assert finding.message == "x 99.95% >= 99.9% now, but no data for 45 of 60 days (held 15d of 60d)"
+    assert (
+        finding.message
+        == "x 99.95% >= 99.9% now, but no data for 45 of 60 days: 2026-01-01 to 2026-02-14 (held 15d of 60d)"
+    )
     assert finding.earliest == datetime(2026, 4, 16, tzinfo=UTC)
 
 
 def test_a_missing_day_breaks_the_streak() -> None:
     go = rule("x >= 8 for 3d", "go", unit="score")
-    assert told(go, hours(*days(9, 9, None, 9)))[1] == "x 9 >= 8 now, but no data for 1 of 3 days (held 1d of 3d)"
+    assert (
+        told(go, hours(*days(9, 9, None, 9)))[1]
+        == "x 9 >= 8 now, but no data for 1 of 3 days: 2026-02-28 (held 1d of 3d)"
+    )
     no_go = rule("x < 8 for 3d", "noGo", unit="score")
     assert told(no_go, hours(*days(7, 7, 7)))[0] == "breach"
     assert told(no_go, hours(*days(7, 7, None, 7)))[0] == "pending"
@@ -266,7 +275,10 @@ def test_a_day_needs_nine_tenths_of_its_hours() -> None:
     two_missing[25:27] = [None, None]
     three_missing[25:28] = [None, None, None]
     assert told(go, hours(*two_missing))[0] == "pass"
-    assert told(go, hours(*three_missing)) == ("no-data", "x: no data for yesterday (UTC)")
+    assert told(go, hours(*three_missing)) == (
+        "no-data",
+        "x: yesterday, 2026-03-01 (UTC), has data for 21 of 24 hours only",
+    )
 
 
 def test_a_day_of_errors_and_total_is_weighed_by_its_events() -> None:

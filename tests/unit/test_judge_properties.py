@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pilotage.judging.evidence import Answered, Series
-from pilotage.judging.judge import judge
-from pilotage.judging.rules import Rule, read_rules
+from pilotage.judging.threshold import ThresholdRule
 from pilotage.resources.rollout import PilotRolloutSpec
+from tests.builders import judge, read_rules
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 STEP = 15
@@ -22,16 +22,16 @@ tracks = st.lists(places, min_size=1, max_size=30)
 whole_tracks = st.lists(st.sampled_from([BAD, GOOD]), min_size=22, max_size=30)
 
 
-def must_not_apply(count: int) -> Rule:
+def must_not_apply(count: int) -> ThresholdRule:
     return _rule("rollback", f"x > 1% for {count * STEP}s")
 
 
-def must_hold(count: int) -> Rule:
+def must_hold(count: int) -> ThresholdRule:
     return _rule("go", f"x <= 1% for {count * STEP}s")
 
 
 @cache
-def _rule(role: str, criterion: str) -> Rule:
+def _rule(role: str, criterion: str) -> ThresholdRule:
     said = {
         "feature": {"flag": "f"},
         "indicators": [{"name": "x", "query": "x", "unit": "ratio"}],
@@ -47,7 +47,7 @@ def series(values: list[float | None], end: datetime = NOW) -> Series:
     return Series(tuple(at for at, _ in found), tuple(value for _, value in found))
 
 
-def verdict(rule: Rule, values: list[float | None], now: datetime = NOW) -> str:
+def verdict(rule: ThresholdRule, values: list[float | None], now: datetime = NOW) -> str:
     return judge(rule, Answered((("on", series(values)),)), now).verdict
 
 

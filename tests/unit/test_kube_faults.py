@@ -22,11 +22,10 @@ async def client_of(handler: Handler, tmp_path: Path) -> AsyncIterator[Kube]:
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    kube = await Kube.connect(kubeconfig(tmp_path, f"http://127.0.0.1:{runner.addresses[0][1]}"))
     try:
-        yield kube
+        async with await Kube.connect(kubeconfig(tmp_path, f"http://127.0.0.1:{runner.addresses[0][1]}")) as kube:
+            yield kube
     finally:
-        await kube.close()
         await runner.cleanup()
 
 
@@ -59,6 +58,36 @@ async def test_a_refusal_carries_status_reason_and_what_was_said(tmp_path: Path)
     error = caught.value
     assert (error.status, error.reason, error.detail) == (409, "Conflict", "told")
     assert str(error) == "the API server answered 409 Conflict for /a"
+
+
+async def test_a_password_of_the_home_folder_does_not_stop_requests(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "netrc").write_text("default login me password mine\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+
+    async def answer(request: web.Request) -> web.Response:
+        return web.json_response({"said": request.headers["Authorization"]})
+
+    async with client_of(answer, tmp_path) as kube:
+        assert await kube.get("/a") == {"said": "Bearer secret"}
+
+
+@pytest.mark.parametrize(("not_for", "through"), [("", True), ("kube.example.com", False)])
+async def test_the_environments_proxy_is_used_but_where_it_is_told_not_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, not_for: str, *, through: bool
+) -> None:
+    async def answer(request: web.Request) -> web.Response:
+        return web.json_response({"asked": request.headers["Host"]})
+
+    async with client_of(answer, tmp_path) as proxy:
+        monkeypatch.setenv("http_proxy", proxy.configuration.host)
+        monkeypatch.setenv("no_proxy", not_for)
+        (tmp_path / "other").mkdir()
+        async with await Kube.connect(kubeconfig(tmp_path / "other", "http://kube.example.com:1")) as kube:
+            if through:
+                assert await kube.get("/a") == {"asked": "kube.example.com:1"}
+            assert (kube.configuration.proxy is not None) == through
 
 
 async def test_a_request_to_come_later_says_when(tmp_path: Path) -> None:
@@ -104,11 +133,10 @@ async def test_a_server_that_does_not_answer_is_given_up(tmp_path: Path) -> None
 
 
 async def test_nobody_there_is_an_error(tmp_path: Path) -> None:
-    kube = await Kube.connect(kubeconfig(tmp_path, "http://127.0.0.1:9"))
-    with pytest.raises(KubeError) as caught:
-        await kube.get("/a")
+    async with await Kube.connect(kubeconfig(tmp_path, "http://127.0.0.1:9")) as kube:
+        with pytest.raises(KubeError) as caught:
+            await kube.get("/a")
     assert (caught.value.status, caught.value.reason) == (0, "Unreachable")
-    await kube.close()
 
 
 async def test_a_watch_that_is_told_to_list_again_says_so(tmp_path: Path) -> None:
@@ -146,6 +174,29 @@ async def test_a_watch_whose_connection_breaks_is_an_error_and_one_that_ends_is_
         with pytest.raises(KubeError) as caught:
             assert [event async for event in kube.watch("/break")]
     assert caught.value.status == 0
+
+
+async def test_hundreds_of_watches_leave_room_for_requests(tmp_path: Path) -> None:
+    open_watches: list[str] = []
+
+    async def serve(request: web.Request) -> web.StreamResponse:
+        if "watch" not in request.query:
+            return web.json_response({"kind": "ConfigMap"})
+        response = web.StreamResponse()
+        await response.prepare(request)
+        open_watches.append(request.path)
+        await response.write(b'{"type": "BOOKMARK", "object": {}}\n')
+        await asyncio.sleep(60)
+        return response
+
+    async with client_of(serve, tmp_path) as kube:
+        watches = [kube.watch(f"/namespaces/{number}/configmaps") for number in range(250)]
+        await asyncio.gather(*(anext(watch) for watch in watches))
+        async with asyncio.timeout(5):
+            assert await kube.get("/a") == {"kind": "ConfigMap"}
+        assert len(open_watches) == 250
+        for watch in watches:
+            await watch.aclose()  # type: ignore[attr-defined]
 
 
 async def test_without_a_configuration_it_says_so(tmp_path: Path) -> None:

@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pilotage.judging.evidence import Measurement, Question
-from pilotage.judging.questions import LONGEST_SECONDS, step_for
-from pilotage.judging.rules import read_rules
+from pilotage.judging.evidence import Group, Measurement, Question
+from pilotage.judging.questions import LONGEST_SECONDS, Resolved, resolve_indicators, step_for
+from pilotage.resources.indicators import IndicatorTemplateSpec
 from pilotage.resources.rollout import PilotRolloutSpec
+from tests.builders import read_rules
 
 MOST_POINTS = 11_000
 DAY = 86400.0
@@ -35,7 +36,7 @@ def question_of(criterion: str = "", *, role: str = "rollback", **fields: Any) -
         ("x > 1 for 6h", 75, 21600, 60),
         ("x > 1 for 1d", 3615, 86400, 3600),
         ("x > 1 for 36h", 3615, 129600, 3600),
-        ("x > 1 for 14d", 3615, 15 * 86400, 3600),
+        ("x > 1 for 14d", 3615, 15 * 86400 + 3600, 3600),
         ("x > 1 in 1h", 3600, 0, 15),
     ],
 )
@@ -95,7 +96,67 @@ def test_bounds_of_one_objective_share_one_question() -> None:
 
 
 @pytest.mark.parametrize(
-    ("step", "now", "end"), [(15, 1003.9, 1000), (1, 1003.9, 1003), (3600, 7300, 7200), (86400, 7300, 7200)]
+    ("step", "now", "end"),
+    [
+        (1, 1003.9, 1003),
+        (15, 1003.9, 1003),
+        (60, 1003.9, 1000),
+        (3600, 7300, 7200),
+        (86400, 7300, 7200),
+    ],
 )
 def test_rollouts_that_are_due_together_ask_on_one_grid(step: float, now: float, end: float) -> None:
     assert Question(Measurement(query="x"), 60, 0, step).end_at(now) == end
+
+
+@given(st.sampled_from([1.0, 15.0, 60.0, 3600.0]), st.floats(1e9, 2e9), st.floats(0, 1e6))
+def test_steps_of_an_aligned_question_are_the_same_stretches_whenever_it_is_asked(
+    step: float, now: float, later: float
+) -> None:
+    asked = Question(Measurement(query="x"), 60, 600, step, aligned=True)
+    first, second = asked.end_at(now), asked.end_at(now + later)
+    assert (second - first) / step == pytest.approx(round((second - first) / step), abs=1e-6)
+    assert 0 <= now - first <= step + 1.1  # the newest step whose scrape is stored
+
+
+@pytest.mark.parametrize(("step", "now", "end"), [(15, 1019.9, 1005), (60, 1079, 1020), (600, 1079, 1020)])
+def test_a_grouped_question_is_the_same_for_all_who_ask_in_an_interval(step: float, now: float, end: float) -> None:
+    assert Question(Measurement(query="x", group=Group("flag", "a")), 60, 0, step).end_at(now) == end
+
+
+def measured_by(template: dict[str, Any], *, flag: str = "new.search", name: str = "search") -> Measurement:
+    spec = PilotRolloutSpec.model_validate(
+        {
+            "feature": {"flag": flag},
+            "indicators": [{"name": "x", "templateRef": "t"}],
+            "steps": [{"name": "one", "users": 1}],
+        }
+    )
+    templates = {"t": IndicatorTemplateSpec.model_validate(template)}
+    resolved = resolve_indicators(spec, templates, namespace="shop", name=name)["x"]
+    assert isinstance(resolved, Resolved)
+    return resolved.measurement
+
+
+def test_a_grouped_query_is_the_same_for_all_rollouts_but_for_their_value() -> None:
+    template = {
+        "errors": 'sum by (flag) (e{flag=~"$flag",ns="$namespace"}[$window])',
+        "total": "sum by (flag) (t[$window])",
+        "groupBy": {"label": "flag", "value": "$flag"},
+    }
+    one, other = measured_by(template), measured_by(template, flag="cart")
+    assert (
+        one.queries
+        == other.queries
+        == (
+            'sum by (flag) (e{flag=~"$group",ns="shop"}[$window])',
+            "sum by (flag) (t[$window])",
+        )
+    )
+    assert (one.group, other.group) == (Group("flag", "new.search"), Group("flag", "cart"))
+
+
+def test_a_group_may_be_told_by_several_names() -> None:
+    template = {"query": 'x{r=~"$namespace/$rollout"}', "groupBy": {"label": "r", "value": "$namespace/$rollout"}}
+    measured = measured_by(template, name="a")
+    assert (measured.query, measured.group) == ('x{r=~"$group"}', Group("r", "shop/a"))

@@ -170,6 +170,34 @@ def test_a_report_shows_each_decision_with_its_evidence() -> None:
     assert "go: satisfaction &gt;= 8.5 for 5s: pass (9.1)" in table
 
 
+def test_a_report_shows_what_would_change_a_verdict_and_what_steps_can_prove() -> None:
+    criterion = {
+        "rule": "errors < 1%",
+        "role": "objective",
+        "verdict": "pending",
+        "value": "0.4%",
+        "evidence": "63%",
+        "distance": "0.6 percentage points below",
+        "remedy": "120 more requests (about 6m)",
+    }
+    outlook = {
+        "step": "week-1",
+        "rule": "errors < 1%",
+        "proves": "TooLittle",
+        "lasts": "15m",
+        "needs": "5h",
+        "traffic": "2 requests a minute",
+        "message": "spec.steps[0].hold: hold at least 5h",
+    }
+    found = rollout("x", History(), phase="Progressing", criteria=[criterion], outlook=[outlook])
+    page = render(Report("x", at(0), (RolloutRecord(found, at(0), at(0)),)))
+    for text in ("63%", "0.6 percentage points below", "<b>Needs:</b> 120 more requests (about 6m)"):
+        assert text in page
+    for text in ("What the steps to come can prove", "2 requests a minute", "spec.steps[0].hold: hold at least 5h"):
+        assert text in page
+    assert "What the steps to come can prove" not in sample_page()
+
+
 def test_the_summary_says_who_was_taken_back_why_and_how_quickly() -> None:
     page = render(Report("x", at(90), (broken_record(),)))
     text = re.sub(r"<[^>]*>", " ", page)
@@ -222,9 +250,13 @@ EVIL = "<script>alert(1)</script>"
 def test_texts_from_the_cluster_are_escaped_wherever_they_stand() -> None:
     history = History()
     history.add(0, "Start", EVIL, "10 users", EVIL, EVIL)
-    found = rollout(
-        "x", history, phase="Progressing", message=EVIL, criteria=[{"rule": EVIL, "role": "go", "verdict": "pass"}]
-    )
+    said = dict.fromkeys(("rule", "value", "bound", "evidence", "distance", "remedy"), EVIL)
+    criterion = {**said, "role": "go", "verdict": "pass"}
+    outlook = {
+        **dict.fromkeys(("step", "rule", "lasts", "traffic", "sees", "needs", "message"), EVIL),
+        "proves": "TooLittle",
+    }
+    found = rollout("x", history, phase="Progressing", message=EVIL, criteria=[criterion], outlook=[outlook])
     found = found.model_copy(update={"metadata": found.metadata.model_copy(update={"name": EVIL, "namespace": EVIL})})
     indicator = IndicatorRecord(EVIL, "ratio", ((EVIL, series(wave(0.1, 0.01))),), (Bound(0.2, EVIL, "go"),), EVIL)
     record = RolloutRecord(found, at(-2), at(20), (indicator,), None, (Mark(at(5), EVIL, "fault"),))

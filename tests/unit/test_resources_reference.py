@@ -56,8 +56,8 @@ def test_links_lead_to_headings() -> None:
 @pytest.mark.parametrize(
     ("heading", "pattern", "examples"),
     [
-        ("Durations", DURATION_PATTERN, 4),
-        ("Criteria and bounds", f"{CRITERION_PATTERN}|{BOUND_PATTERN}", 3),
+        ("Durations", DURATION_PATTERN, 5),
+        ("Criteria and bounds", f"{CRITERION_PATTERN}|{BOUND_PATTERN}", 4),
         ("Cohort criteria", AUDIENCE_PATTERN, 1),
     ],
 )

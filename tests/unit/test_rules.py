@@ -5,9 +5,11 @@ from typing import Any
 import pytest
 
 from pilotage.judging.questions import RuleError, indicator_question
-from pilotage.judging.rules import Rule, read_rules
+from pilotage.judging.reading import readable_rules
+from pilotage.judging.threshold import ThresholdRule
 from pilotage.resources.indicators import IndicatorTemplateSpec
 from pilotage.resources.rollout import PilotRolloutSpec
+from tests.builders import make_rollout, read_rules
 
 INDICATORS = [
     {"name": "errors", "errors": "e[$window]", "total": "t[$window]"},
@@ -23,7 +25,7 @@ def spec(**fields: Any) -> PilotRolloutSpec:
     return PilotRolloutSpec.model_validate(said)
 
 
-def rules(**fields: Any) -> tuple[Rule, ...]:
+def rules(**fields: Any) -> tuple[ThresholdRule, ...]:
     templates = fields.pop("templates", {})
     return read_rules(spec(**fields), templates, namespace="shop", name="search")
 
@@ -36,7 +38,9 @@ def refused(**fields: Any) -> RuleError:
 
 def test_rules_come_in_the_order_of_the_spec_with_their_fields() -> None:
     made = rules(
-        objectives=[{"indicator": "errors", "objective": "< 1%", "warning": "> 0.5%", "critical": "> 5%"}],
+        objectives=[
+            {"indicator": "errors", "objective": "< 1%", "judge": "threshold", "warning": "> 0.5%", "critical": "> 5%"}
+        ],
         go=["satisfaction >= 8.5 for 60d"],
         steps=[{"name": "one", "users": 1, "go": ["tickets < 50 in 1h"]}, {"name": "two", "users": 2}],
         noGo=["satisfaction < 8"],
@@ -61,7 +65,9 @@ def test_rules_come_in_the_order_of_the_spec_with_their_fields() -> None:
 
 
 def test_an_objective_that_breaks_does_what_on_breach_says() -> None:
-    (rule,) = rules(objectives=[{"indicator": "errors", "objective": "< 1%", "onBreach": "rollback"}])
+    (rule,) = rules(
+        objectives=[{"indicator": "errors", "objective": "< 1%", "judge": "threshold", "onBreach": "rollback"}]
+    )
     assert rule.on_breach == "rollback"
 
 
@@ -74,7 +80,7 @@ def test_values_are_in_base_units() -> None:
 @pytest.mark.parametrize(
     ("rule", "bad", "good"),
     [
-        (rules(objectives=[{"indicator": "errors", "objective": "< 1%"}])[0], 0.01, 0.0099),
+        (rules(objectives=[{"indicator": "errors", "objective": "< 1%", "judge": "threshold"}])[0], 0.01, 0.0099),
         (rules(go=["satisfaction >= 8"])[0], 7.9, 8.0),
         (rules(rollback=["errors > 1%"])[0], 0.011, 0.01),
         (rules(noGo=["plain == 3"])[0], 3.0, 2.0),
@@ -82,7 +88,7 @@ def test_values_are_in_base_units() -> None:
     ],
 )
 def test_bad_means_missed_for_what_must_hold_and_met_for_what_must_not_apply(
-    rule: Rule, bad: float, good: float
+    rule: ThresholdRule, bad: float, good: float
 ) -> None:
     assert rule.is_bad(bad)
     assert not rule.is_bad(good)
@@ -150,6 +156,11 @@ def test_zero_fits_every_unit_and_a_ratio_may_be_a_fraction(criterion: str) -> N
             "critical > 40ms would roll back while the objective < 50ms still holds: put it beyond the objective",
         ),
         (
+            {"objective": "< 50ms", "warning": "> 80ms", "critical": "> 60ms"},
+            "warning",
+            "warning > 80ms would show only after critical > 60ms rolled back: put it before critical",
+        ),
+        (
             {"objective": "< 50"},
             "objective",
             "compares seconds with a plain number: p95 is in seconds; write 50s or 50000ms",
@@ -201,3 +212,34 @@ def test_the_population_is_asked_for_as_it_is_now() -> None:
     assert (question.measurement.query, question.span_seconds) == ("x", 0.0)
     with pytest.raises(RuleError, match=r"^spec.audience.population.indicator: names the indicator 'users'"):
         indicator_question(spec(), {}, "users", namespace="shop", name="search")
+
+
+def test_a_mistaken_warning_costs_neither_the_objective_nor_critical() -> None:
+    said = {"indicator": "p95", "objective": "< 50ms", "warning": "> 80ms", "critical": "> 60ms"}
+    builder = make_rollout().indicator("p95", query="p95[$window]", unit="seconds").step(percent=100)
+    made, wrong = readable_rules(builder.with_spec(objectives=[said]).obj().spec, {}, namespace="shop", name="search")
+    assert [rule.role for rule in made] == ["objective", "warning", "critical"]
+    assert [error.field for error in wrong] == ["spec.objectives[0].warning"]
+
+
+@pytest.mark.parametrize(
+    ("unit", "objective", "warning", "critical"),
+    [
+        ("seconds", "< 50ms", "> 45ms", "> 60ms"),  # warns before the objective is missed
+        ("ratio", ">= 99.9%", "< 99.8%", "< 99.5%"),  # warns after it is
+        ("ratio", "< 0.1%", "> 0.5%", "> 1%"),
+        ("count", "== 0", "> 0", "> 2"),
+    ],
+)
+def test_a_warning_may_come_before_the_objective_is_missed_or_after(
+    unit: str, objective: str, warning: str, critical: str
+) -> None:
+    said = {"indicator": "x", "objective": objective, "warning": warning, "critical": critical, "window": "5m"}
+    builder = make_rollout().indicator("x", query="x[$window]", unit=unit).step(percent=100)
+    made = read_rules(builder.with_spec(objectives=[said]).obj().spec, {})
+    assert [(rule.role, rule.on_breach) for rule in made] == [
+        ("objective", "hold"),
+        ("warning", "hold"),
+        ("critical", "rollback"),
+    ]
+    assert {rule.question.window_seconds for rule in made} == {300.0}

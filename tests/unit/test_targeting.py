@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pilotage.delivery.probes import context_of, probes_for
-from pilotage.delivery.targeting import definition_of, lost_by, shortfall
+from pilotage.delivery.targeting import definition_of, is_taken_back, lost_by, shortfall
 from pilotage.rollout.audience import AudienceError, matches
 from pilotage.rollout.bucketing import bucket_of, hash_order, part_of, share_covering
 from pilotage.rollout.exposure import SHARE_TOTAL, Exposure, Grant
@@ -247,6 +247,18 @@ def test_growth_loses_nobody_among_the_probes() -> None:
 )
 def test_probes_find_a_shrink(old: Exposure, new: Exposure) -> None:
     assert lost(old, new)
+
+
+def test_our_off_of_a_later_revision_is_a_way_back_and_nothing_else_is() -> None:
+    want = percent(0.3, lease_until=1893456000, fallback=BASE)
+    later = replace(BASE, revision=want.revision + 1)
+    assert is_taken_back(definition_of(later), want)
+    assert is_taken_back(json.loads(json.dumps(definition_of(later)).replace(": 5,", ": 5.0,")), want)
+    assert not is_taken_back(definition_of(BASE), want)
+    assert not is_taken_back(definition_of(replace(BASE, revision=want.revision - 1)), want)
+    assert not is_taken_back(definition_of(percent(0.1, revision=want.revision + 1)), want)
+    assert not is_taken_back({**definition_of(later), "state": "DISABLED"}, want)
+    assert not is_taken_back(None, want)
 
 
 def test_to_deny_somebody_is_no_shrink() -> None:

@@ -94,11 +94,28 @@ def test_a_key_that_becomes_more_urgent_keeps_its_place_in_time() -> None:
 
 def test_namespaces_take_turns() -> None:
     schedule = Schedule()
-    crowd = [Key("red", f"r{number}") for number in range(5)]
-    for key in crowd:
-        schedule.add(key, Urgency.TIMER, 0.0)
-    schedule.add(C, Urgency.TIMER, 0.1)
+    for number in range(5):
+        schedule.add(Key("red", f"r{number}"), Urgency.CHANGE, 0.0)
+    schedule.add(C, Urgency.CHANGE, 0.1)
     assert taken(schedule, 0.2).index(C) == 1
+
+
+def test_ten_of_a_namespace_that_are_judged_at_one_moment_share_a_turn() -> None:
+    schedule = Schedule()
+    for number in range(25):
+        schedule.add(Key("red", f"r{number}"), Urgency.TIMER, 0.0)
+    schedule.add(C, Urgency.TIMER, 0.1)
+    order = taken(schedule, 0.2)
+    assert order.index(C) == 10
+    assert len(order) == 26
+
+
+def test_who_is_judged_at_another_moment_shares_no_turn() -> None:
+    schedule = Schedule()
+    for number in range(5):
+        schedule.add(Key("red", f"r{number}"), Urgency.TIMER, number / 5)
+    schedule.add(C, Urgency.TIMER, 1.0)
+    assert taken(schedule, 2.0).index(C) == 1
 
 
 def test_what_is_gone_is_not_given_out() -> None:

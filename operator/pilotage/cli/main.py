@@ -5,9 +5,9 @@ import sys
 from collections.abc import Sequence
 
 from pilotage import __version__
-from pilotage.cli import flags, report, run
+from pilotage.cli import backtest, explain, flags, imports, report, run
 
-_COMMANDS = {"run": run, "flags": flags, "report": report}
+_COMMANDS = {"run": run, "flags": flags, "report": report, "explain": explain, "backtest": backtest, "import": imports}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 import socket
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -19,13 +20,13 @@ def add_cluster(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_prometheus(parser: argparse.ArgumentParser) -> None:
+def add_prometheus(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
     """Which Prometheus, and how to be let in."""
     group = parser.add_argument_group("Prometheus")
     group.add_argument(
         "--prometheus",
         type=_url,
-        required=True,
+        required=required,
         metavar="URL",
         help="where to ask for evidence: Prometheus, or what speaks its query API",
     )
@@ -37,6 +38,16 @@ def add_prometheus(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--prometheus-ca-file", type=Path, metavar="FILE", help="certificates to trust instead of the system's"
+    )
+
+
+def add_tenant_roles(parser: argparse._ArgumentGroup) -> None:
+    """Which roles tenants' people get."""
+    parser.add_argument(
+        "--tenant-roles",
+        default="pilotage-tenant",
+        metavar="PREFIX",
+        help="ClusterRoles that tenants' people get are PREFIX-edit and PREFIX-view (default: %(default)s)",
     )
 
 
@@ -66,6 +77,30 @@ def address(text: str) -> str:
     host, _, port = text.rpartition(":")
     if not (host and port.isdecimal()):
         msg = f"{text!r} is not HOST:PORT, such as localhost:8015"
+        raise argparse.ArgumentTypeError(msg)
+    return text
+
+
+def natural(text: str) -> int:
+    """A whole number from 0 on.
+
+    Raises:
+        ArgumentTypeError: it is something else.
+    """
+    if not text.isdecimal():
+        msg = f"{text!r} is not a whole number from 0 on"
+        raise argparse.ArgumentTypeError(msg)
+    return int(text)
+
+
+def label(text: str) -> str:
+    """The name of a label of Prometheus', or nothing.
+
+    Raises:
+        ArgumentTypeError: it is something else.
+    """
+    if not re.fullmatch(r"([a-zA-Z][a-zA-Z0-9_]{0,99})?", text):
+        msg = f"{text!r} is not the name of a label, such as namespace"
         raise argparse.ArgumentTypeError(msg)
     return text
 

@@ -31,10 +31,9 @@ async def run_process(arguments: argparse.Namespace, body: Body) -> int:
     except KubeError as error:
         _LOG.error("%s: %s; give --kubeconfig, or run in a pod", error, error.detail)
         return 1
-    try:
-        return await body(kube, arguments, stop)
-    except (OSError, StartError) as error:
-        _LOG.error("can't start: %s", error)
-        return 1
-    finally:
-        await kube.close()
+    async with kube:
+        try:
+            return await body(kube, arguments, stop)
+        except (OSError, StartError) as error:
+            _LOG.error("can't start: %s", error)
+            return 1

@@ -1,4 +1,4 @@
-"""Write the report of one rollout: exposure and indicators over time, with the decisions marked, as one HTML file."""
+"""Write a report: of one rollout, of what tenants are charged with, or of how the platform is governed."""
 
 import argparse
 import asyncio
@@ -6,26 +6,64 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pilotage.cli import options
+from pilotage.cli import options, report_chargeback, report_governance
+from pilotage.cli.report_tenants import NO_CLUSTER
 
-HELP = "write a rollout's report as HTML"
+HELP = "write a report of a rollout, of cost (chargeback) or of all tenants (governance)"
+
+_KINDS = {"chargeback": report_chargeback.execute, "governance": report_governance.execute}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `pilotage report`."""
-    parser.add_argument("rollout", metavar="NAMESPACE/NAME", help="the PilotRollout")
-    parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="the HTML file to write")
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = (
+        "examples:\n  pilotage report shop/semantic-search --output report.html --prometheus http://localhost:9090\n"
+        "  pilotage report chargeback --month 2026-11 --format csv > november.csv\n"
+        "  pilotage report governance --format html --output governance.html"
+    )
+    parser.add_argument(
+        "subject", metavar="NAMESPACE/NAME | chargeback | governance", help="the PilotRollout, or the kind of report"
+    )
+    parser.add_argument("--output", type=Path, metavar="FILE", help="the file to write (a rollout's must be named)")
     options.add_cluster(parser)
-    options.add_prometheus(parser)
+    options.add_prometheus(parser, required=False)
+    tenants = parser.add_argument_group("chargeback and governance")
+    tenants.add_argument("--month", metavar="YYYY-MM", help="month in UTC (default: this one)")
+    tenants.add_argument(
+        "--format", choices=("csv", "json", "markdown", "html"), help="csv or json lines; markdown or html"
+    )
+    tenants.add_argument(
+        "--accounts",
+        default="pilotage-system",
+        metavar="NAMESPACE",
+        help="the operator's namespace, where it keeps the accounts (default: %(default)s)",
+    )
+    tenants.add_argument(
+        "--organization", default="Platform", metavar="NAME", help="who bills, by name (default: %(default)s)"
+    )
+    options.add_tenant_roles(tenants)
 
 
 def execute(arguments: argparse.Namespace) -> int:
     """Write the report and print where it is."""
-    namespace, slash, name = arguments.rollout.partition("/")
+    if arguments.subject in _KINDS:
+        return _KINDS[arguments.subject](arguments)
+    namespace, slash, name = arguments.subject.partition("/")
     if not (namespace and slash and name):
-        print(f"{arguments.rollout!r} is not NAMESPACE/NAME", file=sys.stderr)
-        return 2
+        return misused(f"{arguments.subject!r} is not NAMESPACE/NAME, chargeback or governance")
+    if arguments.month or arguments.format:
+        return misused("--month and --format are for chargeback and governance")
+    missing = [option for option in ("output", "prometheus") if getattr(arguments, option) is None]
+    if missing:
+        return misused(f"a rollout's report needs --{' and --'.join(missing)}")
     return asyncio.run(_write(arguments, namespace, name))
+
+
+def misused(message: str) -> int:
+    """Say what is wrong with the options."""
+    print(message, file=sys.stderr)
+    return 2
 
 
 async def _write(arguments: argparse.Namespace, namespace: str, name: str) -> int:
@@ -37,15 +75,12 @@ async def _write(arguments: argparse.Namespace, namespace: str, name: str) -> in
         arguments.prometheus, token_file=arguments.prometheus_token_file, ca_file=arguments.prometheus_ca_file
     )
     try:
-        kube = await Kube.connect(arguments.kubeconfig)
-        try:
+        async with await Kube.connect(arguments.kubeconfig) as kube:
             await write_report(
                 kube, source.ask, namespace=namespace, name=name, output=arguments.output, now=datetime.now(UTC)
             )
-        finally:
-            await kube.close()
     except KubeError as error:
-        print(f"no report was written: {_explained(error.reason, namespace, name) or error}", file=sys.stderr)
+        print(f"no report was written: {explained(error.reason, namespace, name) or error}", file=sys.stderr)
         return 1
     except OSError as error:
         print(f"no report was written: {error}", file=sys.stderr)
@@ -56,11 +91,11 @@ async def _write(arguments: argparse.Namespace, namespace: str, name: str) -> in
     return 0
 
 
-def _explained(reason: str, namespace: str, name: str) -> str:
+def explained(reason: str, namespace: str, name: str) -> str:
     """The remedy where it is a person's; empty where the error says enough."""
     match reason:
         case "NoConfiguration":
-            return "no cluster is known: give --kubeconfig, or set KUBECONFIG"
+            return NO_CLUSTER
         case "NotFound":
             return f"there is no PilotRollout {name} in the namespace {namespace}"
         case "Forbidden":

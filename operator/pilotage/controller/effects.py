@@ -6,18 +6,22 @@ decision is in status. What is in force is asked of the flag service, which cost
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Coroutine, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from enum import Enum
-from typing import TypeVar
+from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
 from pilotage.controller.clock import Clock, is_cancelled
 from pilotage.controller.rollouts import Leadership, Rollouts
+from pilotage.controller.rush import Rush
 from pilotage.controller.schedule import Key
 from pilotage.controller.telemetry import KILL_SECONDS
+from pilotage.controller.together import Together
 from pilotage.delivery.probes import KEYS
-from pilotage.delivery.target import DeliveryConflictError, DeliveryError, DeliveryRefusedError, Place, Target
+from pilotage.delivery.target import DeliveryConflictError, DeliveryError, DeliveryRefusedError, Place, Target, Way
 from pilotage.resources.rollout import PilotRollout
 from pilotage.resources.status import PilotRolloutStatus
 from pilotage.rollout.exposure import Exposure
@@ -28,6 +32,9 @@ T = TypeVar("T")
 _VERIFY_SECONDS = 2.0
 _LOOKS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8)
 """Pauses before each look after a write: the flag service follows within milliseconds as a rule."""
+
+BLINK_SECONDS = 10.0
+"""For so long, that the flag service can't be asked is not told of a decision that was in force."""
 
 _LONGEST_NAME = 100
 _PROBED_KEYS = 40
@@ -44,10 +51,13 @@ class Force(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What the flag service said about an exposure."""
+    """What the flag service said about an exposure; `served`, `outdated` and `taken_back` as in `Verified`."""
 
     force: Force
     message: str = ""
+    served: str = ""
+    outdated: bool = False
+    taken_back: bool = False
 
 
 @dataclass(slots=True)
@@ -56,7 +66,10 @@ class _Memory:
 
     target: str = ""
     failure: str = ""
-    written: int | None = None
+    held_back: str = ""
+    written: tuple[int, int | None] | None = None
+    seen: tuple[int, datetime] | None = None
+    unknown_since: float | None = None
     taking_back_since: float | None = None
 
 
@@ -68,15 +81,18 @@ class Effects:
         rollouts: to hold the rollout back from vanishing while users depend on it.
         leadership: asked before each write.
         clock: what time it is.
+        rush: told when users are taken back.
     """
 
-    def __init__(self, target: Target, rollouts: Rollouts, leadership: Leadership, clock: Clock) -> None:
+    def __init__(self, target: Target, rollouts: Rollouts, leadership: Leadership, clock: Clock, rush: Rush) -> None:
         self._target = target
         self._rollouts = rollouts
         self._leadership = leadership
         self._clock = clock
+        self._rush = rush
         self._memory: dict[Key, _Memory] = {}
-        self._turns: WeakValueDictionary[tuple[str, str, bool], asyncio.Lock] = WeakValueDictionary()
+        self._turns: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
+        self._together = Together(self._kill)
 
     async def look(self, rollout: PilotRollout, want: Exposure) -> Look:
         """Whether an exposure is in force; never raises."""
@@ -91,25 +107,58 @@ class Effects:
             return Look(Force.UNKNOWN, "the connection to the flag service was closed")
         except DeliveryError as error:
             return Look(Force.UNKNOWN, str(error))
-        return Look(Force.IN_FORCE if verified.in_force else Force.NOT_IN_FORCE, verified.message)
+        force = Force.IN_FORCE if verified.in_force else Force.NOT_IN_FORCE
+        return Look(
+            force, verified.message, verified.served, outdated=verified.outdated, taken_back=verified.taken_back
+        )
+
+    async def serves(self, flags: Sequence[tuple[Place, str]]) -> list[str]:
+        """Digests of what is served for flags, as in a look; empty ones if nobody can tell. Never raises."""
+        try:
+            async with asyncio.timeout(_VERIFY_SECONDS):
+                return await self._target.serves(flags)
+        except (TimeoutError, DeliveryError):
+            pass
+        except asyncio.CancelledError:
+            if is_cancelled():
+                raise
+        return [""] * len(flags)
 
     def delivered(self, key: Key, want: Exposure, look: Look) -> Delivered:
         """The look as a decision reads it; a failed write explains more than the look after it."""
         memory = self._remember(key)
         if look.force is Force.IN_FORCE:
-            self._arrived(memory)
-            return Delivered(memory.target, want.revision)
-        return Delivered(memory.target, None, memory.failure or look.message)
+            seen_at = self._arrived(memory, want)
+            return Delivered(memory.target, want.revision, held_back=memory.held_back, seen_at=seen_at)
+        return Delivered(
+            memory.target,
+            None,
+            memory.failure or ("" if self._is_blink(memory, want, look) else look.message),
+            contradicted=look.force is Force.NOT_IN_FORCE,
+            taken_back=look.taken_back,
+            held_back=memory.held_back,
+        )
+
+    def _is_blink(self, memory: _Memory, want: Exposure, look: Look) -> bool:
+        """Whether nobody can tell for a moment what was in force before: a late answer is not worth a write of status.
+
+        It holds growth all the same, because the look says so.
+        """
+        if look.force is not Force.UNKNOWN or memory.seen is None or memory.seen[0] != want.revision:
+            return False
+        if memory.unknown_since is None:
+            memory.unknown_since = self._clock.monotonic()
+        return self._clock.monotonic() - memory.unknown_since < BLINK_SECONDS
 
     def needs_writing(self, key: Key, want: Exposure, look: Look) -> bool:
         """Whether to write: not if it is in force, and not again if it was written and nobody can tell."""
         if look.force is Force.UNKNOWN:
             return not self.was_written(key, want)
-        return look.force is Force.NOT_IN_FORCE
+        return look.force is Force.NOT_IN_FORCE or look.outdated
 
     def was_written(self, key: Key, want: Exposure) -> bool:
         """Whether this decision was written before: then something undoes it, and there is no hurry to do it again."""
-        return self._remember(key).written == want.revision
+        return self._remember(key).written == (want.revision, want.lease_until)
 
     def taking_back(self, key: Key) -> None:
         """A decision to take users back was made now: the time until it is in force counts from here."""
@@ -123,33 +172,36 @@ class Effects:
             KubeError: our finalizer could not be set.
             NotLeadingError: this replica does not lead.
         """
-        memory = self._remember(key_of(rollout))
+        memory = self._remember(Key.of(rollout))
         place = place_of(rollout)
         try:
             if takes_back(rollout.status, want):
+                self._rush.goes_on()
                 await self._check_claim(rollout, want)
-                async with self._turn_at(place, back=True):
-                    memory.target = await self._in_time(self._target.kill, place, want)
+                memory.target = await self._together.take_back(Way(place, want))
             else:
                 rollout = await self._rollouts.hold(rollout)
                 async with self._turn_at(place):
-                    memory.target = await self._in_time(self._target.apply, place, want)
+                    memory.target = await self._in_time(self._target.apply(place, want))
         except DeliveryError as error:
             memory.failure = str(error)
             raise
-        memory.written, memory.failure = want.revision, ""
+        memory.written, memory.failure = (want.revision, want.lease_until), ""
         return await self.await_force(rollout, want)
 
     async def await_force(self, rollout: PilotRollout, want: Exposure) -> Look:
         """Look until the exposure is in force or two seconds have passed."""
-        memory = self._remember(key_of(rollout))
-        look = Look(Force.UNKNOWN)
-        for pause in _LOOKS:
-            await self._clock.sleep(pause)
-            look = await self.look(rollout, want)
-            if look.force is Force.IN_FORCE:
-                self._arrived(memory)
-                break
+        memory = self._remember(Key.of(rollout))
+        look = Look(Force.UNKNOWN, "the flag service did not answer in time")
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_VERIFY_SECONDS):
+                for pause in _LOOKS:
+                    await self._clock.sleep(pause)
+                    look = await self.look(rollout, want)
+                    if look.force is Force.IN_FORCE:
+                        self._arrived(memory, want)
+                        if not look.outdated:
+                            break
         return look
 
     async def release(self, rollout: PilotRollout, final: Exposure | None) -> None:
@@ -159,16 +211,18 @@ class Effects:
         and what is written is what they will get.
 
         Raises:
-            DeliveryError: it could not be left; the rollout stays.
+            DeliveryError: it could not be left; the rollout stays, and the reason is remembered for status.
             KubeError: our finalizer could not be removed.
             NotLeadingError: this replica does not lead.
         """
         if final is not None:
             try:
                 await self._leave(rollout, final)
-            except (DeliveryRefusedError, DeliveryConflictError):
+            except DeliveryError as error:
+                refused = isinstance(error, DeliveryRefusedError | DeliveryConflictError)
                 # Where nothing was ever delivered there is nothing to take back, and nothing to wait for.
-                if _was_delivered(rollout):
+                if not refused or _was_delivered(rollout):
+                    self._remember(Key.of(rollout)).held_back = str(error)
                     raise
         await self._rollouts.let_go(rollout)
 
@@ -176,7 +230,7 @@ class Effects:
         place = place_of(rollout)
         await self._check_claim(rollout, final)
         async with self._turn_at(place):
-            await self._in_time(self._target.release, place, final)
+            await self._in_time(self._target.release(place, final))
         await self.await_force(rollout, final)
 
     async def _check_claim(self, rollout: PilotRollout, want: Exposure) -> None:
@@ -186,7 +240,7 @@ class Effects:
             DeliveryConflictError: nothing was ever delivered, and only others write the flag.
             DeliveryError: it could not be read.
         """
-        memory = self._remember(key_of(rollout))
+        memory = self._remember(Key.of(rollout))
         if memory.target or _was_delivered(rollout):
             return
         try:
@@ -203,33 +257,42 @@ class Effects:
         """Another replica leads: what was done here says nothing any more."""
         self._memory.clear()
 
-    def _arrived(self, memory: _Memory) -> None:
-        memory.failure = ""
+    def _arrived(self, memory: _Memory, want: Exposure) -> datetime:
+        """An exposure was seen in force; returns when it was for the first time."""
+        if memory.seen is None or memory.seen[0] != want.revision:
+            memory.seen = (want.revision, self._clock.now())
+        memory.failure, memory.unknown_since = "", None
         if memory.taking_back_since is not None:
             KILL_SECONDS.observe(self._clock.monotonic() - memory.taking_back_since)
             memory.taking_back_since = None
+        return memory.seen[1]
 
     def _remember(self, key: Key) -> _Memory:
         return self._memory.setdefault(key, _Memory())
 
-    def _turn_at(self, place: Place, *, back: bool = False) -> asyncio.Lock:
+    def _turn_at(self, place: Place) -> asyncio.Lock:
         """One write at a time for each object: of many at once, the API server lets one through and the others retry.
 
-        (50 rollouts that share a ConfigMap took 14 s to complete at once, and 50 s to be released. When 100 broke at
-        once, their writes kept the API server so busy that hardly one of them came through within its time.) Taking
-        users back does not wait for growth: it has turns of its own.
+        (50 rollouts that share a ConfigMap took 14 s to complete at once, and 50 s to be released.) Taking users back
+        does not wait for growth: it has turns of its own, see `Together`.
         """
-        return self._turns.setdefault((place.namespace, place.name, back), asyncio.Lock())
+        return self._turns.setdefault((place.namespace, place.name), asyncio.Lock())
 
-    async def _in_time(self, call: Callable[[Place, Exposure], Awaitable[T]], place: Place, want: Exposure) -> T:
-        """A write that begins under a valid lease ends before another replica can lead."""
-        self._leadership.require()
+    async def _kill(self, ways: Sequence[Way]) -> str:
         try:
-            async with asyncio.timeout(self._leadership.guard_seconds):
-                return await call(place, want)
-        except TimeoutError as error:
-            msg = "the API server did not answer in time"
-            raise DeliveryError(msg) from error
+            return await self._in_time(self._target.kill(ways))
+        finally:
+            self._rush.goes_on()
+
+    async def _in_time(self, call: Coroutine[Any, Any, T]) -> T:
+        """A write that begins under a valid lease ends before another replica can lead."""
+        with closing(call):  # it may never begin
+            self._leadership.require()
+            try:
+                async with asyncio.timeout(self._leadership.guard_seconds):
+                    return await call
+            except TimeoutError as error:
+                raise DeliveryError("the API server did not answer in time") from error
 
 
 def takes_back(status: PilotRolloutStatus, want: Exposure) -> bool:
@@ -253,11 +316,6 @@ def field_manager_of(name: str) -> str:
     if len(name) > _LONGEST_NAME:
         name = f"{name[:_LONGEST_NAME]}.{hashlib.sha256(name.encode()).hexdigest()[:10]}"
     return f"pilotage/{name}"
-
-
-def key_of(rollout: PilotRollout) -> Key:
-    """The rollout's key."""
-    return Key(rollout.metadata.namespace, rollout.metadata.name)
 
 
 def probe_keys(want: Exposure) -> tuple[str, ...]:

@@ -69,7 +69,10 @@ class Elector:
         try:
             while True:
                 await self._clock.sleep(lease.pause_seconds(self._standing, self._clock.monotonic()))
+                before = self._standing
                 await self._act()
+                if self._led and not before.leads(self._clock.monotonic()):
+                    self._tell(leads=False)  # it ran out meanwhile: whoever wanted to write was stopped
                 self._tell()
         finally:
             await self._release()
@@ -130,16 +133,29 @@ class Elector:
         self._tell()
         if not holds:
             return
-        body = self._wanted("renew")
-        body["spec"] |= {"holderIdentity": "", "leaseDurationSeconds": 1}
         try:
             async with asyncio.timeout(self._standing.terms.renew_seconds / 2):
-                await self._kube.replace(f"{self._collection}/{self._name}", body)
+                while not await self._given_back():
+                    self._body = await self._kube.get(f"{self._collection}/{self._name}")
+                    if _claim_of(self._body).holder != self._standing.identity:
+                        return
         except (KubeError, TimeoutError) as error:
             _LOG.warning("the Lease was not given back, it will expire: %s", error or "no answer in time")
 
-    def _tell(self) -> None:
-        leads = self.leads()
+    async def _given_back(self) -> bool:
+        """Whether the Lease took the release; not where it changed since: a renewal may have been cut off in flight."""
+        body = self._wanted("renew")
+        body["spec"] |= {"holderIdentity": "", "leaseDurationSeconds": 1}
+        try:
+            await self._kube.replace(f"{self._collection}/{self._name}", body)
+        except KubeError as error:
+            if error.reason == "Conflict":
+                return False
+            raise
+        return True
+
+    def _tell(self, *, leads: bool | None = None) -> None:
+        leads = self.leads() if leads is None else leads
         _LEADER.set(leads)
         if leads == self._led:
             return

@@ -9,6 +9,7 @@ import logging
 from typing import Any
 
 from pilotage.controller.clock import Clock
+from pilotage.controller.rush import Rush
 from pilotage.controller.telemetry import EVENTS
 from pilotage.kube import Kube, KubeError
 from pilotage.resources.base import API_VERSION, GROUP
@@ -16,7 +17,7 @@ from pilotage.resources.rollout import PilotRollout
 from pilotage.resources.status import HistoryEntry
 
 _LOG = logging.getLogger(__name__)
-_WARNINGS = frozenset({"RollBack", "Throttle", "Stall"})
+_WARNINGS = frozenset({"RollBack", "Throttle", "Stall", "NotInForce"})
 _FINAL = frozenset({"Forbidden", "NotFound", "Invalid", "BadRequest"})
 _WAITING = 5000
 _POSTERS = 4
@@ -33,18 +34,24 @@ class EventPoster:
         kube: the API server.
         clock: what time it is.
         instance: identity of this replica.
+        rush: what is told stands aside for it.
     """
 
-    def __init__(self, kube: Kube, clock: Clock, *, instance: str) -> None:
+    def __init__(self, kube: Kube, clock: Clock, *, instance: str, rush: Rush) -> None:
         self._kube = kube
         self._clock = clock
         self._instance = instance
+        self._rush = rush
         self._waiting: asyncio.Queue[dict[str, Any]] = asyncio.Queue(_WAITING)
 
     def post(self, rollout: PilotRollout, entry: HistoryEntry) -> None:
         """Have an Event posted soon; never waits."""
+        self.put(event_of(rollout, entry, instance=self._instance))
+
+    def put(self, event: dict[str, Any]) -> None:
+        """The same, of an Event that is made already; its name makes it one, however often it is posted."""
         try:
-            self._waiting.put_nowait(event_of(rollout, entry, instance=self._instance))
+            self._waiting.put_nowait(event)
         except asyncio.QueueFull:
             EVENTS.labels("dropped").inc()
 
@@ -57,6 +64,7 @@ class EventPoster:
     async def _post(self) -> None:
         while True:
             event = await self._waiting.get()
+            await self._rush.stand_aside(self._rush.patience())
             EVENTS.labels(await self._try(event)).inc()
             self._waiting.task_done()
 

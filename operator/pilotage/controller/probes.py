@@ -69,4 +69,5 @@ async def _answer(check: Check, _: web.Request) -> web.Response:
 
 
 async def _metrics(_: web.Request) -> web.Response:
-    return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+    # In a thread: writing down the gauges of 10,000 rollouts takes 0.4 s, and a rollback does not wait for it.
+    return web.Response(body=await asyncio.to_thread(generate_latest), headers={"Content-Type": CONTENT_TYPE_LATEST})

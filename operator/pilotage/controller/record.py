@@ -1,12 +1,15 @@
-"""Tells the world about transitions: an Event and a count for each, and the gauges of where a rollout stands."""
+"""Tells the world about transitions: a line of the record, an Event and a count for each; and where rollouts stand."""
 
 import logging
 from datetime import timedelta
+from typing import BinaryIO
 
 from pilotage.controller.clock import Clock
 from pilotage.controller.events import EventPoster
-from pilotage.controller.schedule import Key
+from pilotage.controller.ledger import Ledger
+from pilotage.controller.schedule import Key, fields_of
 from pilotage.controller.telemetry import count_transition, forget_all, forget_rollout, show_rollout
+from pilotage.resources.cloudevents import decision_event, to_line
 from pilotage.resources.rollout import PilotRollout
 from pilotage.resources.status import HistoryEntry
 
@@ -20,17 +23,28 @@ class Recorder:
     """Tells each transition once.
 
     A replica that sees a rollout for the first time tells what happened in the last minute again: its predecessor may
-    have died between writing and telling. Events have names that make the second one vanish.
+    have died between writing and telling. Events have names that make the second one vanish, lines on standard output
+    have ids that show it; the ledger knows by itself what it has.
+
+    Args:
+        poster: of Events.
+        clock: what time it is.
+        out: where lines of the record go as they come, such as standard output; without it, transitions are logged.
+        ledger: the record's file; None without one.
     """
 
-    def __init__(self, poster: EventPoster, clock: Clock) -> None:
+    def __init__(
+        self, poster: EventPoster, clock: Clock, *, out: BinaryIO | None = None, ledger: Ledger | None = None
+    ) -> None:
         self._poster = poster
         self._clock = clock
+        self._out = out
+        self._ledger = ledger
         self._told: dict[Key, int] = {}
 
     def tell(self, rollout: PilotRollout) -> None:
         """Tell what is new in a rollout's history, and show where it stands."""
-        key, history = Key(rollout.metadata.namespace, rollout.metadata.name), rollout.status.history
+        key, history = Key.of(rollout), rollout.status.history
         told = self._told.get(key)
         if told is None:
             old = self._clock.now() - REPLAYED
@@ -39,9 +53,16 @@ class Recorder:
             if entry.sequence > told:
                 self._poster.post(rollout, entry)
                 count_transition(entry)
-                _log(key, entry)
+                self._say(rollout, entry)
         self._told[key] = history[-1].sequence if history else 0
+        if self._ledger is not None:
+            self._ledger.offer(rollout)
         show_rollout(key, rollout.status)
+
+    async def settle(self) -> None:
+        """Return when all that was told is in the record's file; or soon, where it can't be written."""
+        if self._ledger is not None:
+            await self._ledger.settle()
 
     def forget(self, key: Key) -> None:
         """The rollout is gone."""
@@ -51,9 +72,21 @@ class Recorder:
     def forget_all(self) -> None:
         """Another replica leads."""
         self._told.clear()
+        if self._ledger is not None:
+            self._ledger.cease()
         forget_all()
+
+    def _say(self, rollout: PilotRollout, entry: HistoryEntry) -> None:
+        if self._out is None:
+            _log(Key.of(rollout), entry)
+            return
+        try:
+            self._out.write(to_line(decision_event(rollout.metadata, entry)))
+            self._out.flush()
+        except OSError:  # nobody reads it any more; the decision stands in status, and is carried out
+            _log(Key.of(rollout), entry)
 
 
 def _log(key: Key, entry: HistoryEntry) -> None:
-    about = {"namespace": key.namespace, "rollout": key.name, "reason": entry.reason, "step": entry.step}
+    about = {**fields_of(key), "reason": entry.reason, "step": entry.step}
     _LOG.info("%s: %s", entry.action, entry.message, extra=about)

@@ -9,24 +9,36 @@ Four rules, each with the incident that it prevents:
 - Follow-ups come before user changes, these before timers, these before the resync. An entry that has waited for its
   class's allowance overtakes fresher ones of a class above: edits of one tenant can't keep the judgements of all others
   from happening.
-- Within a class, namespaces take turns: one tenant with a thousand rollouts waits for itself.
+- Namespaces take turns (fairness.py), and no one has all workers: a tenant with ten thousand rollouts waits for itself.
 """
 
 import heapq
-from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple
 
+from pilotage.controller.fairness import Ready
+from pilotage.resources.rollout import PilotRollout
+
 
 class Key(NamedTuple):
-    """A rollout's namespace and name."""
+    """A rollout's namespace and name; without a name, the namespace as a whole."""
 
     namespace: str
     name: str
 
+    @classmethod
+    def of(cls, rollout: PilotRollout) -> "Key":
+        """The rollout's key."""
+        return cls(rollout.metadata.namespace, rollout.metadata.name)
+
     def __str__(self) -> str:
         return f"{self.namespace}/{self.name}"
+
+
+def fields_of(key: Key) -> dict[str, str]:
+    """The fields that log lines about a rollout carry."""
+    return {"namespace": key.namespace, "rollout": key.name}
 
 
 class Urgency(IntEnum):
@@ -37,6 +49,9 @@ class Urgency(IntEnum):
     TIMER = 2
     RESYNC = 3
 
+
+_SEATS = {Urgency.TIMER: 10}
+"""Rollouts of a namespace that are judged at one moment ask in one request, and are taken back by one write."""
 
 _ALLOWANCE_SECONDS = {Urgency.FOLLOW_UP: -10.0, Urgency.CHANGE: 0.0, Urgency.TIMER: 1.0, Urgency.RESYNC: 30.0}
 
@@ -65,40 +80,19 @@ class _Entry:
         return self if other is None else _Entry(min(self.at, other.at), min(self.urgency, other.urgency))
 
 
-@dataclass(slots=True)
-class _Ready:
-    """Keys of one class that are due; namespaces take turns."""
-
-    since: dict[Key, float] = field(default_factory=dict)
-    turns: dict[str, deque[Key]] = field(default_factory=dict)
-
-    def push(self, key: Key, at: float) -> None:
-        self.since[key] = at
-        self.turns.setdefault(key.namespace, deque()).append(key)
-
-    def pop(self) -> tuple[Key, float]:
-        while True:
-            namespace = next(iter(self.turns))
-            waiting = self.turns.pop(namespace)
-            key = waiting.popleft()
-            if waiting:
-                self.turns[namespace] = waiting  # to the end: the others come first
-            if key in self.since:  # else it has left for another class, or for good
-                return key, self.since.pop(key)
-
-
 class Schedule:
     """Entries by key; see the module's text for the rules. Times are monotonic seconds, given by the caller.
 
     Args:
         pace_seconds: shortest time between two starts for one key.
+        at_once: how many runs of one namespace may go on at once; None for any number.
     """
 
-    def __init__(self, *, pace_seconds: float = 1.0) -> None:
+    def __init__(self, *, pace_seconds: float = 1.0, at_once: int | None = None) -> None:
         self._pace_seconds = pace_seconds
         self._entries: dict[Key, _Entry] = {}
         self._heap: list[tuple[float, Key]] = []
-        self._ready: dict[Urgency, _Ready] = {urgency: _Ready() for urgency in Urgency}
+        self._ready: Ready[Key, Urgency] = Ready(_ALLOWANCE_SECONDS, at_once=at_once, seats=_SEATS)
         self._running: dict[Key, _Entry | None] = {}
         self._started_at: dict[Key, float] = {}
 
@@ -117,19 +111,16 @@ class Schedule:
             return
         self._entries[key] = new
         if old is not None:
-            self._ready[old.urgency].since.pop(key, None)
+            self._ready.discard(key, old.urgency)
         heapq.heappush(self._heap, (new.at, key))
 
     def take(self, now: float) -> Turn | None:
         """The key whose turn it is, or None; it is running until `done`."""
         self._promote(now)
-        waiting = [
-            (min_since + _ALLOWANCE_SECONDS[u], u) for u in Urgency if (min_since := self._oldest(u)) is not None
-        ]
-        if not waiting:
+        taken = self._ready.take()
+        if taken is None:
             return None
-        urgency = min(waiting)[1]
-        key, ready_at = self._ready[urgency].pop()
+        key, urgency, ready_at = taken
         del self._entries[key]
         self._running[key] = None
         self._started_at[key] = now
@@ -137,6 +128,7 @@ class Schedule:
 
     def done(self, key: Key) -> None:
         """The run has ended; what was asked for meanwhile is asked for now."""
+        self._ready.ended(key)
         asked = self._running.pop(key)
         if asked is not None:
             self.add(key, asked.urgency, asked.at)
@@ -150,7 +142,7 @@ class Schedule:
         """The rollout is gone: nothing is due for it, and nothing is remembered."""
         entry = self._entries.pop(key, None)
         if entry is not None:
-            self._ready[entry.urgency].since.pop(key, None)
+            self._ready.discard(key, entry.urgency)
         self._started_at.pop(key, None)
         if key in self._running:
             self._running[key] = None
@@ -159,32 +151,29 @@ class Schedule:
         """Forget all that is asked for; runs that go on are still ended by `done`."""
         self._entries.clear()
         self._heap.clear()
-        self._ready = {urgency: _Ready() for urgency in Urgency}
+        self._ready.clear()
         self._running = dict.fromkeys(self._running)
 
     @property
     def depth(self) -> int:
         """How many keys are due and wait for a worker."""
-        return sum(len(ready.since) for ready in self._ready.values())
+        return self._ready.depth
 
     @property
     def running(self) -> int:
         """How many keys are being worked on."""
         return len(self._running)
 
-    def _oldest(self, urgency: Urgency) -> float | None:
-        return next(iter(self._ready[urgency].since.values()), None)
-
     def _promote(self, now: float) -> None:
         while (at := self.next_at()) is not None and at <= now:
             _, key = heapq.heappop(self._heap)
-            self._ready[self._entries[key].urgency].push(key, at)
+            self._ready.push(key, self._entries[key].urgency, at)
 
     def _drop_stale(self) -> None:
         """The heap keeps what was asked for before; only what still stands in `_entries` counts."""
         while self._heap:
             at, key = self._heap[0]
             entry = self._entries.get(key)
-            if entry is not None and entry.at == at and key not in self._ready[entry.urgency].since:
+            if entry is not None and entry.at == at and not self._ready.has(key, entry.urgency):
                 return
             heapq.heappop(self._heap)

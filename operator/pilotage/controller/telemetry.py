@@ -19,6 +19,10 @@ FAILURES = Counter("pilotage_reconcile_failures_total", "Runs that failed, by wh
 VERDICTS = Counter("pilotage_verdicts_total", "Verdicts of criteria.", ["verdict"])
 HOLDS = Counter("pilotage_holds_total", "Rollouts that were stopped from going on, by reason.", ["reason"])
 EVENTS = Counter("pilotage_events_total", "Kubernetes Events by what became of them.", ["result"])
+RECORD_LINES = Counter("pilotage_record_decisions_total", "Decisions that were written to the record's file.")
+RECORD_FAILURES = Counter("pilotage_record_failures_total", "Attempts to write the record's file that failed.")
+RECORD_FAILING = Gauge("pilotage_record_failing", "1 while the record's file can't be written, else 0.")
+RECORD_WAITING = Gauge("pilotage_record_waiting", "Decisions that wait to be written to the record's file.")
 ROLLOUTS = Gauge("pilotage_rollouts", "Rollouts that are known.")
 
 _ADMITTED = Gauge("pilotage_admitted_users", "Users who are admitted by the last decision.", ["namespace", "rollout"])
@@ -38,14 +42,14 @@ def count_findings(findings: tuple[Finding, ...]) -> None:
 
 def count_transition(entry: HistoryEntry) -> None:
     """One transition; reasons are words of ours, so they are few."""
-    if entry.action in ("Hold", "Throttle", "Stall"):
+    if entry.action in ("Hold", "Throttle", "Stall", "NotInForce"):
         HOLDS.labels(entry.reason).inc()
 
 
 def show_rollout(key: Key, status: PilotRolloutStatus) -> None:
     """The gauges of one rollout. How many users `full` or a percentage means is not known without a population."""
     _STEP.labels(*key).set(status.step.index + 1 if status.step else 0)
-    users = status.exposure.users if status.exposure else 0
+    users = status.exposure.users if status.exposure and status.mode != "observe" else 0
     if users is None:
         _ADMITTED.remove(*key)
     else:

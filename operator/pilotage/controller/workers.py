@@ -6,8 +6,7 @@ from typing import Protocol
 
 from pilotage.controller.clock import is_cancelled
 from pilotage.controller.elector import NotLeadingError
-from pilotage.controller.reconcile import fields_of
-from pilotage.controller.schedule import Key
+from pilotage.controller.schedule import Key, Turn, fields_of
 from pilotage.controller.telemetry import FAILURES, RECONCILE_SECONDS
 from pilotage.controller.workqueue import WorkQueue
 
@@ -20,7 +19,7 @@ class Runner(Protocol):
     """What a worker calls."""
 
     async def run(self, key: Key) -> None:
-        """One run for one rollout."""
+        """One run for one key."""
         ...
 
 
@@ -69,12 +68,13 @@ class Workers:
                     return
                 self._busy += 1
                 try:
-                    await self._run(turn.key)
+                    await self._run(turn)
                 finally:
                     self._busy -= 1
                     self._idle.set()
 
-    async def _run(self, key: Key) -> None:
+    async def _run(self, turn: Turn) -> None:
+        key = turn.key
         try:
             with RECONCILE_SECONDS.time():
                 await self._runner.run(key)

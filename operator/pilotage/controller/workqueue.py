@@ -35,14 +35,21 @@ class WorkQueue:
         clock: what time it is.
         name: label of the metrics.
         pace_seconds: shortest time between two starts for one key.
+        at_once: how many runs of one namespace may go on at once; None for any number.
         chance: source of jitter.
     """
 
     def __init__(
-        self, clock: Clock, *, name: str = "rollouts", pace_seconds: float = 1.0, chance: random.Random | None = None
+        self,
+        clock: Clock,
+        *,
+        name: str = "rollouts",
+        pace_seconds: float = 1.0,
+        at_once: int | None = None,
+        chance: random.Random | None = None,
     ) -> None:
         self._clock = clock
-        self._schedule = Schedule(pace_seconds=pace_seconds)
+        self._schedule = Schedule(pace_seconds=pace_seconds, at_once=at_once)
         self._chance = chance or random.Random()  # noqa: S311 - jitter, no secret
         self._failures: dict[Key, int] = {}
         self._started_at: dict[Key, float] = {}

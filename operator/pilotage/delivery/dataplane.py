@@ -8,9 +8,10 @@ answers.
 import asyncio
 import json
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import grpc
 from openfeature.schemas.protobuf.flagd.sync.v1 import sync_pb2, sync_pb2_grpc
@@ -19,6 +20,10 @@ from pilotage.delivery.target import DeliveryError
 
 ANSWER_SECONDS = 1.0
 RESOLVE_AGAIN_SECONDS = 5.0
+READ_AGAIN_SECONDS = 60.0
+"""A token is renewed long before it expires; client-go reads it as often."""
+
+T = TypeVar("T")
 
 _UNREACHABLE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 
@@ -29,7 +34,8 @@ class FlagServiceClient:
     Args:
         address: `host:port` of the flag service; all addresses of the host are asked.
         ca_file: authority that signed the service's certificate; without it the connection is plain text.
-        token_file: ServiceAccount token with the audience `pilotage-flags`; read for each call, because it is renewed.
+        token_file: ServiceAccount token with the audience `pilotage-flags`; read again each minute, and when a call is
+            refused, because it is renewed.
     """
 
     def __init__(self, address: str, *, ca_file: Path | None = None, token_file: Path | None = None) -> None:
@@ -40,7 +46,9 @@ class FlagServiceClient:
         self._channels: dict[str, grpc.aio.Channel] = {}
         self._addresses: tuple[str, ...] = ()
         self._resolved_at = float("-inf")
-        self._calls: dict[str, asyncio.Task[list[Mapping[str, Any]]]] = {}
+        self._metadata: tuple[tuple[str, str], ...] = ()
+        self._read_at = float("-inf")
+        self._under_way: dict[str, asyncio.Task[Any]] = {}
 
     async def flag_sets(self, namespace: str) -> list[Mapping[str, Any]]:
         """The definitions by flag that each replica serves to a namespace.
@@ -51,19 +59,25 @@ class FlagServiceClient:
         Raises:
             DeliveryError: no replica can be asked, or one refuses to answer.
         """
-        if (call := self._calls.get(namespace)) is None:
-            call = self._calls[namespace] = asyncio.create_task(self._flag_sets(namespace))
-            call.add_done_callback(lambda ended: self._end(namespace, ended))
-        return await asyncio.shield(call)  # who asks may give up; the others don't
+        sets: list[Mapping[str, Any]] = await self._share(f"flags of {namespace}", partial(self._flag_sets, namespace))
+        return sets
 
-    def _end(self, namespace: str, call: "asyncio.Task[list[Mapping[str, Any]]]") -> None:
-        del self._calls[namespace]
-        if not call.cancelled():
-            call.exception()  # all who asked may have given up: then nobody else looks at it
+    async def _share(self, name: str, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """What comes of a work; who asks while it is under way has it together with the first."""
+        if (task := self._under_way.get(name)) is None:
+            task = self._under_way[name] = asyncio.create_task(work())
+            task.add_done_callback(lambda ended: self._end(name, ended))
+        result: T = await asyncio.shield(task)  # who asks may give up; the others don't
+        return result
+
+    def _end(self, name: str, task: "asyncio.Task[Any]") -> None:
+        del self._under_way[name]
+        if not task.cancelled():
+            task.exception()  # all who asked may have given up: then nobody else looks at it
 
     async def _flag_sets(self, namespace: str) -> list[Mapping[str, Any]]:
-        metadata = await self._metadata()
-        asked = [self._ask(address, namespace, metadata) for address in await self._resolve()]
+        metadata = await self._credentials()
+        asked = [self._ask(address, namespace, metadata) for address in await self._resolved()]
         answers = [answer for answer in await asyncio.gather(*asked) if answer is not None]
         if not answers:
             raise DeliveryError("the flag service can't be reached")
@@ -71,10 +85,10 @@ class FlagServiceClient:
 
     async def close(self) -> None:
         """Give up what is under way, and the connections."""
-        calls = list(self._calls.values())
-        for call in calls:
-            call.cancel()
-        await asyncio.gather(*calls, return_exceptions=True)
+        tasks = list(self._under_way.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         channels, self._channels = list(self._channels.values()), {}
         for channel in channels:
             await channel.close()
@@ -89,32 +103,40 @@ class FlagServiceClient:
             answer = await stub.FetchAllFlags(request, timeout=ANSWER_SECONDS, metadata=metadata)
         except grpc.aio.AioRpcError as error:
             if error.code() not in _UNREACHABLE:
+                self._read_at = float("-inf")  # it may be the token that is refused
                 raise DeliveryError(f"the flag service refuses to answer: {error.details()}") from error
             self._let_go(address, channel)
             return None
         return _flags_of(answer.flag_configuration)
 
-    async def _metadata(self) -> tuple[tuple[str, str], ...]:
-        if self._token_file is None:
-            return ()
+    async def _credentials(self) -> tuple[tuple[str, str], ...]:
+        if self._token_file is not None and asyncio.get_running_loop().time() - self._read_at >= READ_AGAIN_SECONDS:
+            await self._share("token", partial(self._read, self._token_file))
+        return self._metadata
+
+    async def _read(self, token_file: Path) -> None:
         try:
-            token = await asyncio.to_thread(self._token_file.read_text)
+            token = await asyncio.to_thread(token_file.read_text)
         except OSError as error:
             raise DeliveryError(
                 "the token for the flag service can't be read: check --flag-service-token-file"
             ) from error
-        return (("authorization", f"Bearer {token.strip()}"),)
+        self._metadata = (("authorization", f"Bearer {token.strip()}"),)
+        self._read_at = asyncio.get_running_loop().time()
 
-    async def _resolve(self) -> tuple[str, ...]:
-        loop = asyncio.get_running_loop()
-        if loop.time() - self._resolved_at >= RESOLVE_AGAIN_SECONDS:
-            try:
-                found = await loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
-            except OSError as error:
-                raise DeliveryError("the flag service's name is not known to DNS: check --flag-service") from error
-            self._addresses = tuple(dict.fromkeys(str(address[0]) for *_, address in found))
-            self._resolved_at = loop.time()
+    async def _resolved(self) -> tuple[str, ...]:
+        if asyncio.get_running_loop().time() - self._resolved_at >= RESOLVE_AGAIN_SECONDS:
+            await self._share("addresses", self._resolve)
         return self._addresses
+
+    async def _resolve(self) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            found = await loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
+        except OSError as error:
+            raise DeliveryError("the flag service's name is not known to DNS: check --flag-service") from error
+        self._addresses = tuple(dict.fromkeys(str(address[0]) for *_, address in found))
+        self._resolved_at = loop.time()
 
     async def _channel(self, address: str) -> grpc.aio.Channel:
         if (channel := self._channels.get(address)) is None:

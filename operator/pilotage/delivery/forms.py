@@ -35,6 +35,10 @@ class Form(Protocol):
         """The object to apply: only what the rollout owns."""
         ...
 
+    def together(self, place: Place, definitions: Mapping[str, Definition]) -> dict[str, Any] | None:
+        """A merge patch of the object that writes several flags; None where that can't replace a definition."""
+        ...
+
     def definition(self, found: Object, flag: str) -> Definition | None:
         """The flag's definition in an object; None if it has none that can be read."""
         ...
@@ -56,9 +60,14 @@ class ConfigMapForm:
 
     def body(self, place: Place, flag: str, definition: Definition) -> dict[str, Any]:
         """The ConfigMap with this one key."""
-        text = json.dumps(definition, separators=(",", ":"), ensure_ascii=False)
         metadata = {"name": place.name, "namespace": place.namespace, "labels": LABELS}
-        return {"apiVersion": "v1", "kind": self.kind, "metadata": metadata, "data": {f"{flag}.json": text}}
+        data = {f"{flag}.json": _text_of(definition)}
+        return {"apiVersion": "v1", "kind": self.kind, "metadata": metadata, "data": data}
+
+    def together(self, place: Place, definitions: Mapping[str, Definition]) -> dict[str, Any] | None:  # noqa: ARG002
+        """These keys, and no other."""
+        data = {f"{flag}.json": _text_of(definition) for flag, definition in definitions.items()}
+        return {"metadata": {"labels": LABELS}, "data": data}
 
     def definition(self, found: Object, flag: str) -> Definition | None:
         """The parsed text of the key."""
@@ -93,6 +102,10 @@ class FeatureFlagForm:
             "spec": {"flagSpec": {"flags": {flag: definition}}},
         }
 
+    def together(self, place: Place, definitions: Mapping[str, Definition]) -> dict[str, Any] | None:  # noqa: ARG002
+        """None: a merge patch would leave parts of the definition that was there."""
+        return None
+
     def definition(self, found: Object, flag: str) -> Definition | None:
         """The flag's entry."""
         flags = ((found.get("spec") or {}).get("flagSpec") or {}).get("flags") or {}
@@ -104,11 +117,33 @@ class FeatureFlagForm:
         return ("f:spec", "f:flagSpec", "f:flags", f"f:{flag}")
 
 
+def _text_of(definition: Definition) -> str:
+    return json.dumps(definition, separators=(",", ":"), ensure_ascii=False)
+
+
 FEATURE_FLAGS = "/apis/core.openfeature.dev/v1beta1"
+
+_NOBODY = "before-first-apply"
+"""What the API server calls the owner of fields that had none when something else was applied to the object."""
 
 
 def managers_of(found: Object, entry: tuple[str, ...]) -> tuple[str, ...]:
     """The field managers that own something within an entry."""
+    return tuple(name for name in _named_in(found, entry) if name != _NOBODY)
+
+
+def is_unowned(found: Object, entry: tuple[str, ...]) -> bool:
+    """Whether an entry that is there belongs to nobody, as after its rollout has released it."""
+    names = _named_in(found, entry)
+    return not names or names == (_NOBODY,)
+
+
+def version_of(found: Object) -> str | None:
+    """The object's resourceVersion; None if it does not say."""
+    return (found.get("metadata") or {}).get("resourceVersion")
+
+
+def _named_in(found: Object, entry: tuple[str, ...]) -> tuple[str, ...]:
     managers = dict.fromkeys(
         str(field.get("manager"))
         for field in (found.get("metadata") or {}).get("managedFields") or ()

@@ -4,7 +4,13 @@ import re
 from collections.abc import Sequence
 
 from pilotage.delivery.forms import Form
-from pilotage.delivery.target import DeliveryConflictError, DeliveryError, DeliveryRefusedError, Place
+from pilotage.delivery.target import (
+    DeliveryConflictError,
+    DeliveryError,
+    DeliveryOutdatedError,
+    DeliveryRefusedError,
+    Place,
+)
 from pilotage.kube import KubeError
 
 _CONFLICT = re.compile(r'conflicts? with "([^"]+)"')
@@ -36,6 +42,8 @@ def explained(error: KubeError, form: Form, place: Place, flag: str = "") -> Del
             text = "the API server could not be asked"
         case 409, detail if others := _CONFLICT.findall(detail):
             return conflict(others, form, place, flag)
+        case 409, _:
+            return DeliveryOutdatedError(f"{name} changes too often to be written; it is tried again")
         case 403, detail if "is not Pilotage's" in detail:
             return DeliveryRefusedError(
                 f"{name} is not Pilotage's: make the rollout anew with another name in spec.delivery.flags"

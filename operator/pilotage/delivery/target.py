@@ -26,11 +26,27 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
+class Way:
+    """An exposure that is to be brought about at a place, such as a way back."""
+
+    place: Place
+    want: Exposure
+
+
+@dataclass(frozen=True, slots=True)
 class Verified:
-    """What a data plane serves: `in_force` only if every probe got the variant that the exposure means."""
+    """What a data plane serves: `in_force` only if every probe got the variant that the exposure means.
+
+    `served` is a digest of it: the same as long as nothing changes there. What is `outdated` has the right users, but
+    an older lease: it has to be written again before that runs out. What is `taken_back` is off by a later revision
+    than the one that was asked for.
+    """
 
     in_force: bool
     message: str = ""
+    served: str = ""
+    outdated: bool = False
+    taken_back: bool = False
 
 
 class DeliveryError(Exception):
@@ -43,6 +59,10 @@ class DeliveryRefusedError(DeliveryError):
 
 class DeliveryConflictError(DeliveryError):
     """Somebody else writes this flag: growth waits, taking back does not."""
+
+
+class DeliveryOutdatedError(DeliveryError):
+    """The place has changed since it was read; nothing was written."""
 
 
 class Target(Protocol):
@@ -66,11 +86,14 @@ class Target(Protocol):
         """
         ...
 
-    async def kill(self, place: Place, want: Exposure) -> str:
-        """Bring a smaller exposure about by force, without reading first; returns the target's name.
+    async def kill(self, ways: Sequence[Way]) -> str:
+        """Bring smaller exposures about by force, without reading first; returns the target's name.
+
+        Args:
+            ways: one or more that end in the same object.
 
         Raises:
-            DeliveryError: it could not be written; try again.
+            DeliveryError: not all could be written; try again, one by one.
         """
         ...
 
@@ -79,6 +102,14 @@ class Target(Protocol):
 
         Raises:
             DeliveryError: it can't be asked: what is in force is not known.
+        """
+        ...
+
+    async def serves(self, flags: Sequence[tuple[Place, str]]) -> list[str]:
+        """Digests of what the data plane serves for flags, as in `Verified.served`.
+
+        Raises:
+            DeliveryError: it can't be asked.
         """
         ...
 

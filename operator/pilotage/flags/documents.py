@@ -4,7 +4,8 @@ An evaluator that is given a definition it can't read refuses the whole document
 definition is tried out for itself, and one that is broken is left out.
 
 All FeatureFlags of a namespace are served, also those that people write: an application has one source of flags, and
-would otherwise have to choose between its own and Pilotage's. Where two objects define a flag, a definition of
+would otherwise have to choose between its own and Pilotage's. Beside them there is the flag that tells how an evaluator
+hashes (`bucketing_probe`), also where nothing is rolled out yet. Where two objects define a flag, a definition of
 Pilotage's wins, so that nothing can stand in front of a kill; then a FeatureFlag; then the first name.
 """
 
@@ -13,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+from pilotage.rollout.bucketing_probe import PROBE_FLAG, probe_definition
 from pilotage.rollout.flagd import Definition, DefinitionError, Evaluator, revision_of
 
 DOCUMENT_LIMIT = 3_500_000
@@ -89,6 +91,7 @@ def merge(namespace: str, entries: Iterable[Entry]) -> tuple[str, list[Fault]]:
             faults.append(Fault(entry.flag, entry.source, f"{chosen[entry.flag].source} defines the flag, too"))
         else:
             chosen[entry.flag] = entry
+    chosen.setdefault(PROBE_FLAG, Entry(PROBE_FLAG, probe_definition(), "Pilotage"))
     texts = {flag: json.dumps(entry.definition, separators=(",", ":")) for flag, entry in sorted(chosen.items())}
     # Too much for a client: better to lose the greatest of the foreign flags than all.
     for flag in sorted(texts, key=lambda flag: (chosen[flag].rank[0], len(texts[flag])), reverse=True):

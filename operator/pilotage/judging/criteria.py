@@ -4,17 +4,32 @@ The grammar is `resources.grammar`, the same that makes the CRD's `pattern`: wha
 here, and nothing else is. Units are kept as they were written; whether they fit the indicator is asked by `units`.
 """
 
+import operator
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal, cast
 
+from pilotage.judging.explaining import refuse_bound, refuse_criterion
 from pilotage.resources import grammar
 from pilotage.resources.durations import parse_duration
 
 Operator = Literal["<", "<=", ">", ">=", "==", "!="]
 Suffix = Literal["", "%", "ms", "s", "m", "h", "d"]
 Dimension = Literal["ratio", "seconds", "plain"]
+Function = Literal["", "lift", "score", "incidents"]
+Mode = Literal["", "for", "in"]
+
+OPPOSITE: Mapping[Operator, Operator] = {"<": ">=", "<=": ">", ">": "<=", ">=": "<", "==": "!=", "!=": "=="}
+COMPARE: Mapping[Operator, Callable[[float, float], bool]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+    "==": operator.eq,
+    "!=": operator.ne,
+}
 
 _FACTOR: dict[str, Decimal] = {
     "": Decimal(1),
@@ -26,19 +41,7 @@ _FACTOR: dict[str, Decimal] = {
     "d": Decimal(86400),
 }
 _BOUND = re.compile(grammar.BOUND)
-_CRITERION = re.compile(grammar.CRITERION)
-
-
-class CriterionError(ValueError):
-    """A text that the grammar does not know; the message says where it goes wrong and what is expected there."""
-
-    def __init__(self, text: str, position: int, expected: str) -> None:
-        """Keep the place; `position` counts characters from 0."""
-        self.text = text
-        self.position = position
-        self.expected = expected
-        found = f"found {text[position : position + 12]!r}" if position < len(text) else "it ends there"
-        super().__init__(f"character {position + 1} of {text!r}: expected {expected}, {found}")
+_FORMS = tuple(re.compile(form) for form in grammar.FORMS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,95 +71,77 @@ class Bound:
 
 @dataclass(frozen=True, slots=True)
 class Criterion:
-    """`INDICATOR OP VALUE[UNIT] [for DURATION | in DURATION]`.
+    """`INDICATOR OP VALUE[UNIT] [for DURATION | in DURATION | significant]`, or a function in the indicator's place.
 
     Attributes:
-        indicator: the indicator's name.
+        indicator: the indicator's name; of `lift(x)` and `score(x)` the `x`; empty for `incidents(...)`.
         bound: what its value is compared with.
         mode: `for` (how long without a break), `in` (the window that the value is taken over), or "" for neither.
         duration: of the mode, as written; "" without a mode.
+        function: "" where the indicator's own value is compared.
+        arguments: of the function: one name for lift and score, words of severity and state for incidents, as written.
+        significant: whether it must be certain in the statistical sense; lift always, nothing else ever.
     """
 
     indicator: str
     bound: Bound
-    mode: Literal["", "for", "in"] = ""
+    mode: Mode = ""
     duration: str = ""
+    function: Function = ""
+    arguments: tuple[str, ...] = ()
+    significant: bool = False
 
     @property
     def duration_seconds(self) -> float:
         """The duration in seconds; 0 without one."""
         return parse_duration(self.duration) if self.duration else 0.0
 
+    @property
+    def subject(self) -> str:
+        """What is compared: the indicator, or the function with its arguments."""
+        return f"{self.function}({', '.join(self.arguments)})" if self.function else self.indicator
+
     def __str__(self) -> str:
         """As a user would write it."""
         tail = f" {self.mode} {self.duration}" if self.mode else ""
-        return f"{self.indicator} {self.bound}{tail}"
+        return f"{self.subject} {self.bound}{tail}{' significant' if self.significant else ''}"
 
 
 def parse_bound(text: str) -> Bound:
     """Read `OP VALUE[UNIT]`, such as `< 1%`.
 
     Raises:
-        CriterionError: the text is no bound; the message says where and what is expected.
+        CriterionError: the text is no bound; the message says where, what is expected, and often the remedy.
     """
     found = _BOUND.fullmatch(text)
     if found is None:
-        raise _explain(text, _BOUND_PARTS, _BOUND_END)
+        refuse_bound(text)
     return _bound_of(found)
 
 
 def parse_criterion(text: str) -> Criterion:
-    """Read `INDICATOR OP VALUE[UNIT] [for DURATION | in DURATION]`, such as `error_ratio > 1% for 10m`.
+    """Read a criterion such as `error_ratio > 1% for 10m` or `lift(conversions) > 10% significant`.
 
     Raises:
-        CriterionError: the text is no criterion; the message says where and what is expected.
+        CriterionError: the text is no criterion; the message says where, what is expected, and often the remedy.
     """
-    found = _CRITERION.fullmatch(text)
+    found = next((found for form in _FORMS if (found := form.fullmatch(text))), None)
     if found is None:
-        raise _explain_criterion(text)
-    mode = cast("Literal['', 'for', 'in']", found["mode"] or "")
-    return Criterion(found["indicator"], _bound_of(found), mode, found["duration"] or "")
+        refuse_criterion(text)
+    groups = found.groupdict()
+    words = groups.get("words")
+    indicator = groups.get("indicator") or ""
+    function = cast("Function", groups.get("function") or "")
+    return Criterion(
+        indicator=indicator,
+        bound=_bound_of(found),
+        mode=cast("Mode", groups.get("mode") or ""),
+        duration=groups.get("duration") or "",
+        function=function,
+        arguments=tuple(re.split(", ?", words)) if words else (indicator,) if function else (),
+        significant=groups.get("significant") is not None,
+    )
 
 
 def _bound_of(found: re.Match[str]) -> Bound:
     return Bound(cast("Operator", found["op"]), Decimal(found["number"]), cast("Suffix", found["unit"]))
-
-
-_BOUND_PARTS = (
-    (re.compile(grammar.OPERATOR), "an operator (<, <=, >, >=, ==, !=)"),
-    (re.compile(rf" ?{grammar.NUMBER}"), "a number such as 5, 0.5 or 99.9"),
-)
-_CRITERION_PARTS = (
-    (re.compile(grammar.INDICATOR), "the name of an indicator, such as error_ratio"),
-    (re.compile(rf" ?{grammar.OPERATOR}"), "an operator (<, <=, >, >=, ==, !=)"),
-    _BOUND_PARTS[1],
-)
-_UNIT = re.compile(grammar.UNIT)
-_MODE = re.compile(" (for|in) ")
-_DURATION = re.compile(grammar.DURATION)
-_BOUND_END = "a unit (%, ms, s, m, h, d) or the end"
-_CRITERION_END = "a unit (%, ms, s, m, h, d), `for` or `in` with a duration, or the end"
-
-
-def _explain(text: str, parts: tuple[tuple[re.Pattern[str], str], ...], end: str) -> CriterionError:
-    """Where a text that doesn't match stops to do so."""
-    position = 0
-    for pattern, expected in parts:
-        found = pattern.match(text, position)
-        if found is None:
-            blank = position > 0 and text.startswith(" ", position)
-            return CriterionError(text, position + blank, expected)
-        position = found.end()
-    unit = _UNIT.match(text, position)
-    return CriterionError(text, unit.end() if unit else position, end)
-
-
-def _explain_criterion(text: str) -> CriterionError:
-    error = _explain(text, _CRITERION_PARTS, _CRITERION_END)
-    mode = _MODE.match(text, error.position)
-    if error.expected != _CRITERION_END or mode is None:
-        return error
-    duration = _DURATION.match(text, mode.end())
-    if duration is None:
-        return CriterionError(text, mode.end(), "a duration such as 90s, 10m or 14d")
-    return CriterionError(text, duration.end(), "the end")

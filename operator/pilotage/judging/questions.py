@@ -5,7 +5,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pilotage.judging.evidence import Measurement, Question
+from pilotage.judging.criteria import parse_bound
+from pilotage.judging.evidence import Group, Measurement, Question
+from pilotage.judging.explaining import CriterionError
+from pilotage.judging.units import mismatch
 from pilotage.resources.durations import DAY, HOUR, MINUTE, format_duration, parse_duration
 from pilotage.resources.indicators import Indicator, IndicatorTemplateSpec, Measure, Unit
 from pilotage.resources.rollout import PilotRolloutSpec
@@ -38,6 +41,7 @@ class Resolved:
         unit: None where nothing is declared.
         window_seconds: what `$window` stands for unless a rule says otherwise.
         interval_seconds: of the rollout.
+        history: counts of something as small as treatment, where it is said.
     """
 
     name: str
@@ -46,16 +50,19 @@ class Resolved:
     unit: Unit | None
     window_seconds: float
     interval_seconds: float
+    history: Measurement | None = None
 
     @property
     def has_window(self) -> bool:
         """Whether its queries use `$window`."""
-        measured = self.measurement
-        return any(WINDOW.search(query) for query in (measured.query, measured.errors, measured.total))
+        return any(WINDOW.search(query) for query in self.measurement.queries)
 
 
 WINDOW = re.compile(r"\$window\b")
 """Stands for the window in queries; the source puts it in, as `90s`."""
+
+GROUP = re.compile(r"\$group\b")
+"""Stands for the group's value in the matchers of a grouped query; the source puts in any value, or the one."""
 
 _NAMES = re.compile(r"\$(namespace|rollout|flag)\b")
 
@@ -94,20 +101,50 @@ def indicator_question(
     return present(found, found.window_seconds)
 
 
-def find(known: Mapping[str, Resolved | RuleError], name: str, field: str) -> Resolved:
+def find(known: Mapping[str, Resolved | RuleError], name: str, field: str, *, histograms: bool = False) -> Resolved:
     """The indicator of this name.
 
+    Args:
+        known: indicators by name.
+        name: the wanted one's.
+        field: where it is named.
+        histograms: whether it may be a histogram, which has no single value.
+
     Raises:
-        RuleError: there is none, or it makes no sense.
+        RuleError: there is none, or it makes no sense here.
     """
     found = known.get(name)
     if isinstance(found, RuleError):
         raise found
+    if found is not None and found.measurement.buckets and found.measurement.above is None and not histograms:
+        message = (
+            f"{name} is a histogram, which has no single value: give the indicator `above`, or bound it by objectives"
+            " with quantile"
+        )
+        raise RuleError(field, message)
     if found is not None:
         return found
     defined = ", ".join(known) or "none"
     message = f"names the indicator {name!r}, which is not defined: add it to spec.indicators (defined: {defined})"
     raise RuleError(field, message)
+
+
+def find_count(known: Mapping[str, Resolved | RuleError], name: str, field: str, *, of: str) -> Resolved:
+    """The indicator of this name, which counts.
+
+    Args:
+        known: indicators by name.
+        name: the wanted one's.
+        field: where it is named.
+        of: what it counts, and by what, for people.
+
+    Raises:
+        RuleError: there is none, or it is no count.
+    """
+    found = find(known, name, field)
+    if found.unit not in (None, "count"):
+        raise RuleError(field, f"{found.name} is in {found.unit}: name an indicator that counts {of}")
+    return found
 
 
 def present(indicator: Resolved, window_seconds: float) -> Question:
@@ -184,26 +221,67 @@ def _resolve(
             raise RuleError(f"{field}.templateRef", message)
         measure = templates[indicator.template_ref]
     window = indicator.window or measure.window
+    if measure.buckets and (indicator.history or measure.history):
+        raise RuleError(f"{field}.history", "is for errors and total: a histogram learns from its own buckets")
     resolved = Resolved(
         name=indicator.name,
         field=field,
-        measurement=_measurement(measure, indicator, names),
+        measurement=_measurement(measure, indicator, names, field),
         unit=_unit(indicator, measure, f"{field}.unit"),
         window_seconds=parse_duration(window) if window else max(MINUTE, 2 * interval),
         interval_seconds=interval,
+        history=_history(measure, indicator, names),
     )
     if window and resolved.has_window:
         check_window(resolved, resolved.window_seconds, f"{field}.window")
     return resolved
 
 
-def _measurement(measure: Measure, indicator: Indicator, names: Mapping[str, str]) -> Measurement:
+def _measurement(measure: Measure, indicator: Indicator, names: Mapping[str, str], field: str) -> Measurement:
+    group_by = measure.group_by if isinstance(measure, IndicatorTemplateSpec) else None
+
     def filled(query: str | None) -> str:
-        # The API server admits no quotes in these names; escaped all the same, should that ever change.
-        return _NAMES.sub(lambda m: names[m[1]].replace("\\", "\\\\").replace('"', '\\"'), query or "")
+        opened = (query or "").replace(f'=~"{group_by.value}"', '=~"$group"') if group_by else query or ""
+        return _named(opened, names)
 
     label = measure.variant_label if indicator.variant_label == "variant" else indicator.variant_label
-    return Measurement(filled(measure.query), filled(measure.errors), filled(measure.total), label)
+    group = Group(group_by.label, _NAMES.sub(lambda m: names[m[1]], group_by.value)) if group_by else None
+    return Measurement(
+        query=filled(measure.query),
+        errors=filled(measure.errors),
+        good=filled(measure.good),
+        total=filled(measure.total),
+        variant_label=label,
+        group=group,
+        buckets=filled(measure.buckets),
+        above=_above(measure, indicator, field),
+    )
+
+
+def _above(measure: Measure, indicator: Indicator, field: str) -> float | None:
+    """The bound of a histogram in its unit; the indicator's own goes before its template's."""
+    said = indicator.above if indicator.above is not None else measure.above
+    if said is None:
+        return None
+    if not measure.buckets:
+        raise RuleError(f"{field}.above", "is for histograms: give buckets, or leave above away")
+    try:
+        bound = parse_bound(f"> {said}")
+    except CriterionError as error:
+        raise RuleError(f"{field}.above", f"{said!r} is no value with its unit, such as 500ms") from error
+    if wrong := mismatch(indicator.name, indicator.unit or measure.unit or "seconds", bound):
+        raise RuleError(f"{field}.above", wrong)
+    return bound.value
+
+
+def _history(measure: Measure, indicator: Indicator, names: Mapping[str, str]) -> Measurement | None:
+    said = indicator.history or measure.history
+    return Measurement(errors=_named(said.errors, names), total=_named(said.total, names)) if said else None
+
+
+def _named(query: str, names: Mapping[str, str]) -> str:
+    # The API server admits no quotes in these names; escaped all the same, should that ever change.
+    return _NAMES.sub(lambda m: names[m[1]].replace("\\", "\\\\").replace('"', '\\"'), query)
 
 
 def _unit(indicator: Indicator, measure: Measure, field: str) -> Unit | None:
@@ -211,8 +289,13 @@ def _unit(indicator: Indicator, measure: Measure, field: str) -> Unit | None:
     if indicator.unit and measure.unit and indicator.unit != measure.unit:
         message = f"says {indicator.unit}, but its template says {measure.unit}: leave unit away"
         raise RuleError(field, message)
-    if measure.errors is None:
+    if measure.buckets is not None:
+        if declared == "ratio":
+            raise RuleError(field, "says ratio, but unit is that of the histogram's values: seconds, count or score")
+        return "ratio" if indicator.above is not None or measure.above is not None else declared or "seconds"
+    if measure.total is None:
         return declared
     if declared not in (None, "ratio"):
-        raise RuleError(field, f"says {declared}, but errors and total make a ratio: leave unit away")
+        counted = "good" if measure.good else "errors"
+        raise RuleError(field, f"says {declared}, but {counted} and total make a ratio: leave unit away")
     return "ratio"

@@ -3,10 +3,10 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, timedelta, tzinfo
 
-from pilotage.judging.days import fold_days
-from pilotage.judging.evidence import Series
+from pilotage.judging.days import Day, fold_days, midnight, missing_days
+from pilotage.judging.evidence import NoData, Series
 
 LEAST_COVERAGE = 0.8
 """At least this share of the steps of `for` must have data."""
@@ -33,10 +33,11 @@ class Track:
 
     Attributes:
         values: by place; place 0 is always there.
-        end: when place 0 ends.
+        end: when place 0 ends; with the zone whose clock tells days.
         step: length of a step.
         needed: how many steps the rule's time has; at least 1.
         least: how many of them must have data.
+        gaps: which days are missing, for people; empty where steps are no days.
     """
 
     values: Mapping[int, float]
@@ -44,6 +45,7 @@ class Track:
     step: timedelta
     needed: int
     least: int
+    gaps: str = ""
 
     @property
     def newest(self) -> float:
@@ -72,8 +74,13 @@ class Track:
         return Streak(reached, broken=False)
 
     def since(self, steps: int) -> datetime:
-        """When a streak of so many steps began."""
-        return self.end - steps * self.step
+        """When a streak of so many steps began, in UTC."""
+        # Python counts within a zone by its clock: a day before midnight is midnight, whatever lies between.
+        return (self.end - steps * self.step).astimezone(UTC)
+
+    def complete(self, steps: int) -> datetime:
+        """When a streak that now has so many steps will have the needed ones, in UTC."""
+        return self.since(steps - self.needed)
 
 
 def track_steps(series: Series, *, step_seconds: float, over_seconds: float) -> Track:
@@ -93,13 +100,28 @@ def track_steps(series: Series, *, step_seconds: float, over_seconds: float) -> 
     )
 
 
-def track_days(series: Series, *, step_seconds: float, days: int, now: datetime) -> Track | None:
-    """A track of whole UTC days, all of which must have data; None if yesterday has none. Today is left out."""
-    midnight = datetime.combine(now.astimezone(UTC).date(), time(), UTC)
-    yesterday = (midnight - timedelta(days=1)).date()
-    values = {
-        (yesterday - day).days: value for day, value in fold_days(series, step_seconds).items() if day <= yesterday
-    }
-    if 0 not in values:
-        return None
-    return Track(values=values, end=midnight, step=timedelta(days=1), needed=days, least=days)
+def track_days(series: Series, *, step_seconds: float, days: int, now: datetime, zone: tzinfo) -> Track | NoData:
+    """A track of whole days of the zone, all of which must have data; today is left out.
+
+    No data where yesterday has none, or for too few of its hours.
+    """
+    today = now.astimezone(zone).date()
+    yesterday = today - timedelta(days=1)
+    found = fold_days(series, step_seconds, zone)
+    last = found.get(yesterday)
+    if last is None or not last.counts:
+        return NoData(_without(yesterday, last, zone))
+    return Track(
+        values={(yesterday - day).days: seen.value for day, seen in found.items() if seen.counts and day <= yesterday},
+        end=midnight(today, zone),
+        step=timedelta(days=1),
+        needed=days,
+        least=days,
+        gaps=missing_days(found, (today - timedelta(days=place) for place in range(days, 0, -1))),
+    )
+
+
+def _without(yesterday: date, seen: Day | None, zone: tzinfo) -> str:
+    if seen is None:
+        return f"no data for yesterday, {yesterday} ({zone})"
+    return f"yesterday, {yesterday} ({zone}), has data for {seen.seen} of {seen.steps} hours only"

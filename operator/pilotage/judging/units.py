@@ -4,10 +4,14 @@ A unit is never guessed: seconds are compared with times only, scores and counts
 """
 
 import math
+from collections.abc import Mapping
 
 from pilotage.judging.criteria import Bound
 from pilotage.resources.durations import format_duration
 from pilotage.resources.indicators import Unit
+
+FUNCTION_UNIT: Mapping[str, Unit] = {"lift": "ratio", "score": "score", "incidents": "count"}
+"""What the functions of criteria yield."""
 
 
 def mismatch(name: str, unit: Unit | None, bound: Bound) -> str:

@@ -1,4 +1,6 @@
 """Metrics: Prometheus as the source of evidence, asked in batches, never raising for its faults.
 
-`client` speaks its HTTP API, `fold` turns what came back into answers, `source` decides what is asked how often.
+`source` decides what is asked how often: `streams` says what to ask for a question, `asking` asks it, together with
+others where `proofs` allows that (`batching`), by `fetching` through `client`; `fold` and `grouping` turn what came
+back into answers.
 """

@@ -9,6 +9,7 @@ import json
 import logging
 import math
 import time
+from array import array
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,8 @@ _OK = 200
 _REJECTED = (400, 422)
 _TIMED_OUT = 503
 _LOGGED_DETAIL = 200
+_TOO_MANY_SAMPLES = "too many samples"
+"""Of Prometheus' message where a query goes beyond its `--query.max-samples`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +46,13 @@ class Sampled:
 
     Attributes:
         labels: all labels of the series.
-        samples: times in Unix seconds and values, ascending.
+        times: in Unix seconds, ascending. Arrays: a history of days would take seven times the memory as tuples.
+        values: one for each time.
     """
 
     labels: Mapping[str, str]
-    samples: tuple[tuple[float, float], ...]
+    times: "array[float]"
+    values: "array[float]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +71,16 @@ class QueryError(Exception):
         self.kind: Literal["unreachable", "timeout", "rejected"] = kind
         self.reason = reason
         super().__init__(reason)
+
+
+class TooLargeError(QueryError):
+    """The answer is larger than anybody can use; less of it may be asked for."""
+
+    def __init__(self) -> None:
+        """The remedy is the author's, unless others can be left out."""
+        super().__init__(
+            "rejected", "Prometheus answers with too many series: aggregate the query, such as sum by (variant) (...)"
+        )
 
 
 class TokenFile(AuthBase):
@@ -186,8 +201,7 @@ def _read(chunks: Iterable[bytes], until: float) -> bytes:
         if time.monotonic() > until:
             raise TimeoutError
         if len(body) > LARGEST_ANSWER_BYTES:
-            reason = "Prometheus answers with too many series: aggregate the query, such as sum by (variant) (...)"
-            raise QueryError("rejected", reason)
+            raise TooLargeError
     return bytes(body)
 
 
@@ -200,6 +214,8 @@ def _error_of(status: int, body: bytes, query: str) -> QueryError:
         detail, kind = "", ""
     if status in _REJECTED:
         LOG.warning("Prometheus rejects a query (%s): %s", detail or status, query)
+        if _TOO_MANY_SAMPLES in detail:
+            return TooLargeError()
         return QueryError("rejected", "Prometheus rejects the query; the operator's log has the reason")
     LOG.warning("Prometheus answers with status %s: %s", status, detail)
     if status == _TIMED_OUT and kind == "timeout":
@@ -218,16 +234,18 @@ def _reply_of(body: bytes) -> Reply:
 
 def _series_of(result_type: str, result: Any) -> Iterable[Sampled]:
     if result_type == "scalar":
-        yield Sampled({}, (_sample(result),))
+        yield _sampled({}, [result])
         return
     if result_type not in ("vector", "matrix"):
         return  # a string says nothing about numbers
     for found in result:
-        samples = found.get("values", [found["value"]] if "value" in found else [])
-        yield Sampled(dict(found["metric"]), tuple(_sample(sample) for sample in samples))
+        yield _sampled(dict(found["metric"]), found.get("values", [found["value"]] if "value" in found else []))
 
 
-def _sample(pair: Any) -> tuple[float, float]:
-    at, value = pair
+def _sampled(labels: Mapping[str, str], pairs: Any) -> Sampled:
     # Prometheus writes NaN, +Inf and -Inf, which float reads.
-    return (float(at), float(value)) if value is not None else (float(at), math.nan)
+    return Sampled(
+        labels,
+        times=array("d", (float(at) for at, _ in pairs)),
+        values=array("d", (float(value) if value is not None else math.nan for _, value in pairs)),
+    )

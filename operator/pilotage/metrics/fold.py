@@ -1,12 +1,12 @@
 """Folds what Prometheus replied into an answer: by variant, errors over total, or why there is nothing to judge by."""
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 
-from pilotage.judging.evidence import Answer, Answered, NoData, Series
+from pilotage.judging.evidence import PARTIAL, Answer, Answered, NoData, Series
 from pilotage.metrics.client import Reply, Sampled
 
-PARTIAL = NoData("Prometheus warns that its response is partial")
 EMPTY = NoData("Prometheus has no data")
 NOT_A_NUMBER = NoData("no data: the query yields NaN")
 NO_EVENTS = NoData("no data: there were no events")
@@ -18,18 +18,19 @@ class _DoubledError(Exception):
     """Several series for one variant."""
 
 
-def fold_query(reply: Reply, label: str, *, start: float) -> Answer:
+def fold_query(reply: Reply, label: str, *, start: float, by: str = "") -> Answer:
     """The answer to one query.
 
     Args:
         reply: what came back; it may reach back further than asked.
         label: tells variants apart.
         start: samples before it (Unix seconds) are left out.
+        by: the labels that the query should aggregate by, for the remedy; the label alone if empty.
     """
     if reply.partial:
         return PARTIAL
     try:
-        found = _by_variant(reply.series, label, start)
+        found = _by_variant(reply.series, label, start, by or label)
     except _DoubledError as doubled:
         return NoData(str(doubled))
     finite = {
@@ -41,25 +42,29 @@ def fold_query(reply: Reply, label: str, *, start: float) -> Answer:
     return Answered(tuple((variant, _series(samples)) for variant, samples in sorted(finite.items()) if samples))
 
 
-def fold_ratio(errors: Reply, total: Reply, label: str, *, start: float) -> Answer:
-    """The answer to errors and total: no errors with a total are zero errors, no total is no data.
+def fold_ratio(
+    errors: Reply, total: Reply, label: str, *, start: float, by: str = "", counts: str = "errors"
+) -> Answer:
+    """The answer to errors (or good) and total: none of them with a total are zero, no total is no data.
 
     Args:
-        errors: counts of bad events.
+        errors: counts of bad events; or of good ones, whose ratio is made the same way.
         total: counts of all events.
         label: tells variants apart.
         start: samples before it (Unix seconds) are left out.
+        by: the labels that the query should aggregate by, for the remedy; the label alone if empty.
+        counts: what is counted beside total, for the remedy: errors or good.
     """
     if errors.partial or total.partial:
         return PARTIAL
     try:
-        bad, all_ = _by_variant(errors.series, label, start), _by_variant(total.series, label, start)
+        bad, all_ = (_by_variant(reply.series, label, start, by or label) for reply in (errors, total))
     except _DoubledError as doubled:
         return NoData(str(doubled))
     if not any(all_.values()):
         return EMPTY
     if _labelled_apart(set(bad), set(all_)):
-        return NoData(f"errors and total differ in the label {label}: aggregate both by it, or neither")
+        return NoData(f"{counts} and total differ in the label {label}: aggregate both by it, or neither")
     ratios = {variant: _ratios(bad.get(variant, {}), counted) for variant, counted in all_.items()}
     if not any(series.times for series in ratios.values()):
         return NO_EVENTS
@@ -71,16 +76,17 @@ def _labelled_apart(bad: set[str], all_: set[str]) -> bool:
     return ("" in bad and "" not in all_) or (bool(bad - {""}) and all_ == {""})
 
 
-def _by_variant(found: Iterable[Sampled], label: str, start: float) -> _ByVariant:
+def _by_variant(found: Iterable[Sampled], label: str, start: float, by: str) -> _ByVariant:
     by_variant: dict[str, dict[float, float]] = {}
     for series in found:
         variant = series.labels.get(label, "")
-        samples = {at: value for at, value in series.samples if at >= start - 0.001}
+        first = bisect_left(series.times, start - 0.001)
+        samples = dict(zip(series.times[first:], series.values[first:], strict=True))
         if not samples:
             continue
         if variant in by_variant:
             named = f"the variant {variant}" if variant else "one value"
-            message = f"several series for {named}: aggregate the query, such as sum by ({label}) (...)"
+            message = f"several series for {named}: aggregate the query, such as sum by ({by}) (...)"
             raise _DoubledError(message)
         by_variant[variant] = samples
     return by_variant

@@ -6,10 +6,10 @@ from typing import Any
 
 from pilotage.judging.evidence import Answer, Answered, Measurement, NoData, Question, Series, Unavailable
 from pilotage.judging.questions import Resolved, over, resolve_indicators
-from pilotage.judging.rules import Rule, readable_rules
+from pilotage.judging.reading import readable_rules
+from pilotage.judging.rules import Rule
 from pilotage.kube import Kube
 from pilotage.reports.record import Bound, IndicatorRecord, Mark, RolloutRecord
-from pilotage.resources.base import API_VERSION
 from pilotage.resources.durations import parse_duration
 from pilotage.resources.indicators import IndicatorTemplate, IndicatorTemplateSpec
 from pilotage.resources.rollout import PilotRollout
@@ -46,8 +46,7 @@ async def collect(
     Raises:
         KubeError: the rollout could not be read.
     """
-    path = f"/apis/{API_VERSION}/namespaces/{namespace}/{PilotRollout.plural}/{name}"
-    rollout = PilotRollout.model_validate(await kube.get(path))
+    rollout = PilotRollout.model_validate(await kube.get(PilotRollout.path(namespace, name)))
     since, until = period_of(rollout, now, marks)
     templates = await _read_templates(kube) if any(i.template_ref for i in rollout.spec.indicators) else {}
     span = (until - since).total_seconds()
@@ -62,7 +61,7 @@ async def collect(
         rollout=rollout,
         since=since,
         until=until,
-        indicators=tuple(_indicator(one, answers[questions[one.name]], rules) for one in known),
+        indicators=tuple(indicator_record(one, answers[questions[one.name]], rules) for one in known),
         seen=_series(answers[seen], rollout) if seen else None,
         marks=marks,
     )
@@ -83,7 +82,7 @@ def period_of(rollout: PilotRollout, now: datetime, marks: Sequence[Mark] = ()) 
 
 
 async def _read_templates(kube: Kube) -> dict[str, IndicatorTemplateSpec]:
-    answer: dict[str, Any] = await kube.get(f"/apis/{API_VERSION}/{IndicatorTemplate.plural}")
+    answer: dict[str, Any] = await kube.get(IndicatorTemplate.path())
     found = (IndicatorTemplate.model_validate(item) for item in answer.get("items", ()))
     return {template.metadata.name: template.spec for template in found}
 
@@ -103,8 +102,13 @@ def _series(answer: Answer, rollout: PilotRollout) -> Series | None:
     return answer.series_of(rollout.spec.feature.treatment) if isinstance(answer, Answered) else None
 
 
-def _indicator(one: Resolved, answer: Answer, rules: tuple[Rule, ...]) -> IndicatorRecord:
-    bounds = tuple(Bound(rule.threshold, rule.text, rule.role) for rule in rules if rule.indicator == one.name)
+def indicator_record(one: Resolved, answer: Answer, rules: tuple[Rule, ...]) -> IndicatorRecord:
+    """How an indicator went: the series of an answer, or why there are none, and the bounds that rules set it."""
+    bounds = tuple(
+        Bound(rule.bound, rule.text, rule.role)
+        for rule in rules
+        if rule.indicator == one.name and rule.bound is not None
+    )
     unit = one.unit or "score"
     match answer:
         case Answered(by_variant):

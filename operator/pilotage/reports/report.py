@@ -14,15 +14,18 @@ from markupsafe import Markup
 
 from pilotage.reports import timeline
 from pilotage.reports.charts import draw
+from pilotage.reports.matrix import Matrix, matrix_of
 from pilotage.reports.numbers import write_count, write_elapsed
 from pilotage.reports.record import Report, RolloutRecord
-from pilotage.resources.status import Finding, HistoryEntry
+from pilotage.resources.scores import ScoreStatus
+from pilotage.resources.status import Finding, HistoryEntry, OutlookStatus
 
 _OUTCOMES: Mapping[str, tuple[str, str]] = {
     "Completed": ("good", "Completed"),
     "RolledBack": ("bad", "Rolled back"),
     "RollingBack": ("bad", "Rolling back"),
     "Holding": ("caution", "Holding"),
+    "AwaitingApproval": ("caution", "Awaiting approval"),
     "Paused": ("caution", "Paused"),
 }
 _TONES = {
@@ -66,6 +69,9 @@ class Section:
     facts: tuple[Fact, ...]
     rows: tuple[Row, ...]
     findings: tuple[Finding, ...]
+    outlook: tuple[OutlookStatus, ...]
+    matrix: Matrix | None
+    scores: tuple[ScoreStatus, ...]
     chart: Markup
     spec: str
 
@@ -98,6 +104,9 @@ def make_section(record: RolloutRecord) -> Section:
         facts=_facts(record),
         rows=_rows(record),
         findings=status.criteria,
+        outlook=status.outlook,
+        matrix=matrix_of(status),
+        scores=status.scores,
         chart=Markup(draw(record)),  # noqa: S704 - matplotlib escapes the texts that it draws
         spec=json.dumps(record.rollout.spec.to_wire(), indent=2, ensure_ascii=False),
     )

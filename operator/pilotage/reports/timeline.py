@@ -9,7 +9,7 @@ from pilotage.reports.record import RolloutRecord
 from pilotage.resources.rollout import Step
 from pilotage.resources.status import HistoryEntry
 
-MOVING = ("Start", "Advance", "Throttle", "Restore", "RollBack", "Restart", "Release")
+MOVING = ("Start", "Advance", "Throttle", "Restore", "Widen", "RollBack", "Return", "Restart", "Release")
 """Actions after which other users are in than before."""
 
 SHOWN = (*MOVING, "RolledBack", "Complete", "Pause", "Stall")

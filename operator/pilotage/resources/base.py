@@ -4,6 +4,7 @@ Every string and list is bounded: the API server estimates the cost of CEL rules
 whose rules could become expensive.
 """
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -92,6 +93,18 @@ UserKey = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 ObjectName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)]
 """The name of another object."""
 
+_API_VERSION_PATTERN = r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?v[a-z0-9]+$"
+
+ApiVersion = Annotated[
+    str,
+    StringConstraints(pattern=_API_VERSION_PATTERN, max_length=100),
+    reads(_API_VERSION_PATTERN, "write the kind's group and version, such as apps/v1"),
+]
+"""apiVersion of another object's kind. It becomes a part of paths: its group has no empty parts, so no `..` either."""
+
+Kind = Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Za-z0-9]*$", max_length=63)]
+"""The kind of another object."""
+
 Duration = Annotated[
     str,
     StringConstraints(pattern=DURATION_PATTERN, max_length=32),
@@ -105,6 +118,15 @@ Window = Annotated[
     Duration, Validation("!self.matches('^([0]+(ms|s|m|h|d|w))+$')", "a window must be longer than zero, such as 1m")
 ]
 """A duration that something can be measured over."""
+
+_TIME_ZONE_PATTERN = r"^[A-Z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+){0,2}$"
+
+TimeZone = Annotated[
+    str,
+    StringConstraints(pattern=_TIME_ZONE_PATTERN, max_length=64),
+    reads(_TIME_ZONE_PATTERN, "write a time zone by its IANA name, such as Europe/Berlin or UTC"),
+]
+"""The name of a time zone in the IANA database."""
 
 PromQL = Annotated[str, StringConstraints(min_length=1, max_length=2048)]
 
@@ -139,6 +161,7 @@ class ObjectMeta(Model):
     creation_timestamp: Time | None = None
     deletion_timestamp: Time | None = None
     finalizers: tuple[str, ...] = ()
+    annotations: Mapping[str, str] = Field(default_factory=dict)
 
 
 class Resource(Model):
@@ -152,3 +175,10 @@ class Resource(Model):
     printer_columns: ClassVar[tuple[dict[str, Any], ...]]
 
     metadata: ObjectMeta
+
+    @classmethod
+    def path(cls, namespace: str = "", name: str = "") -> str:
+        """The path at the API server: of one object, of all in a namespace, or of all."""
+        within = f"/namespaces/{namespace}" if namespace else ""
+        one = f"/{name}" if name else ""
+        return f"/apis/{API_VERSION}{within}/{cls.plural}{one}"

@@ -4,6 +4,7 @@ A `Validation` annotates a field (`Annotated[str, Validation(...)]`) or, through
 on one field add up. The rules need Kubernetes 1.33 or newer (two-variable comprehensions).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,9 +52,17 @@ def validations(*made: Validation) -> dict[str, Any]:
     return {KEY: [validation.to_schema() for validation in made]}
 
 
-def reads(pattern: str, message: str) -> Validation:
-    """The field's pattern once more as a rule: the server's own message about a pattern shows only the pattern."""
-    return Validation(f"self.matches({literal(pattern)})", message)
+def reads(pattern: str, message: str, slips: Sequence[tuple[str, str]] = ()) -> Validation:
+    """The field's pattern once more as a rule: the server's own message about a pattern shows only the pattern.
+
+    Args:
+        pattern: of the field.
+        message: what belongs there.
+        slips: expressions that find a known slip in what was refused, each with its remedy; the first one is told too.
+    """
+    chosen = "".join(f"self.matches({literal(slip)}) ? {literal(f'{remedy}; ')} : " for slip, remedy in slips)
+    says = f'({chosen}"") + {literal(message)}' if slips else ""
+    return Validation(f"self.matches({literal(pattern)})", message, says=says)
 
 
 def literal(text: str) -> str:

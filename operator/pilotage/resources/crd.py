@@ -3,11 +3,14 @@
 from typing import Any
 
 from pilotage.resources.base import GROUP, VERSION, Resource
+from pilotage.resources.decision import PilotDecision
+from pilotage.resources.incident import PilotIncident
 from pilotage.resources.indicators import IndicatorTemplate
 from pilotage.resources.rollout import PilotRollout
 from pilotage.resources.schema import structural_schema, without_defaults
+from pilotage.resources.tenant import TenantQuota
 
-KINDS: tuple[type[Resource], ...] = (PilotRollout, IndicatorTemplate)
+KINDS: tuple[type[Resource], ...] = (PilotRollout, IndicatorTemplate, PilotIncident, PilotDecision, TenantQuota)
 """All kinds that Pilotage serves."""
 
 _TYPE_META = {

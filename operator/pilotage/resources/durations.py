@@ -25,6 +25,17 @@ def parse_duration(text: str) -> float:
     return sum(int(number) * _MILLISECONDS[unit] for number, unit in _PART.findall(text)) / 1000
 
 
+def split_duration(text: str) -> tuple[int, float]:
+    """Days, and seconds besides, of a duration such as `1d12h`: where days of the calendar are meant.
+
+    Raises:
+        ValueError: the text is not a duration.
+    """
+    seconds = parse_duration(text)
+    days = sum(int(number) * _MILLISECONDS[unit] for number, unit in _PART.findall(text) if unit in "dw") / 1000 / DAY
+    return round(days), seconds - days * DAY
+
+
 def format_duration(seconds: float) -> str:
     """The shortest common way to write it, exact to a second: 1209600 -> `14d`, 5400 -> `1h30m`, 0.5 -> `500ms`."""
     if 0 < seconds < 1:

@@ -1,4 +1,4 @@
-"""Writes what is made from the models: `crds/`, the chart's copies of them, and `docs/reference.md`.
+"""Writes what is made from the models: `crds/`, the chart's copies, `docs/reference.md`, the schema of the record.
 
 `python -m pilotage.resources.generate` writes; with `--check` it names the files that are not current and exits with 1.
 The only module of the resources that touches files.
@@ -10,8 +10,10 @@ from pathlib import Path
 
 import yaml
 
+from pilotage.resources.cloudevents import record_schema
 from pilotage.resources.crd import KINDS, definition
 from pilotage.resources.reference import reference
+from pilotage.resources.tenant_record import TENANT_MODELS
 
 ROOT = Path(__file__).parents[3]
 _HEADER = "# Generated from operator/pilotage/resources by `make generate`: change it there.\n"
@@ -20,7 +22,8 @@ _WIDTH = 120
 
 def generated() -> dict[Path, str]:
     """Every generated file's path and text."""
-    made = {ROOT / "docs/reference.md": reference(KINDS)}
+    schema = record_schema(TENANT_MODELS)
+    made = {ROOT / "docs/reference.md": reference(KINDS), ROOT / "docs/record.schema.json": schema}
     for kind in KINDS:
         crd = definition(kind)
         text = _HEADER + yaml.safe_dump(crd, sort_keys=False, width=_WIDTH, allow_unicode=True)

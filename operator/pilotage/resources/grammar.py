@@ -4,6 +4,9 @@ They are regular on purpose: one definition makes both the parser and the `patte
 server lets through is what the operator understands. Only syntax that RE2 and Python read alike is used.
 
     criterion  INDICATOR OP VALUE[UNIT] [for DURATION | in DURATION]     error_ratio > 1% for 10m
+               lift(INDICATOR) OP VALUE[UNIT] significant                lift(conversions) > 10% significant
+               score(SCORE) OP VALUE[UNIT] [for DURATION]                score(customer) >= 8.0 for 7d
+               incidents(WORDS) OP VALUE[UNIT] [for ... | in ...]        incidents(critical, open) == 0 for 7d
     bound      OP VALUE[UNIT]                                            < 50ms
     audience   TERM {and TERM} {or TERM {and TERM}}                      device == 'mobile' and orders > 10
     term       ATTRIBUTE OP LITERAL | ATTRIBUTE in [LITERAL, ...]
@@ -26,9 +29,24 @@ UNIT = r"(%|ms|s|m|h|d)?"
 DURATION = r"([0-9]{1,6}(ms|s|m|h|d|w)){1,6}"
 
 BOUND = rf"(?P<op>{OPERATOR}) ?(?P<number>{NUMBER})(?P<unit>{UNIT})"
-CRITERION = rf"(?P<indicator>{INDICATOR}) ?{BOUND}( (?P<mode>for|in) (?P<duration>{DURATION}))?"
 BOUND_PATTERN = as_pattern(BOUND)
-CRITERION_PATTERN = as_pattern(CRITERION)
+
+SEVERITIES = ("critical", "major", "minor")
+STATES = ("open", "resolved", "any")
+_SEVERITY, _STATE = f"({'|'.join(SEVERITIES)})", f"({'|'.join(STATES)})"
+INCIDENT_WORDS = rf"({_SEVERITY}(, ?{_STATE})?|{_STATE}(, ?{_SEVERITY})?)"
+ORDERING = r"(<=|>=|<|>)"
+
+_NAMED = rf"(?P<indicator>{INDICATOR})"
+_MODE = rf"( (?P<mode>for|in) (?P<duration>{DURATION}))?"
+CRITERION = rf"{_NAMED} ?{BOUND}{_MODE}"
+LIFT = rf"(?P<function>lift)\({_NAMED}\) ?{BOUND.replace(OPERATOR, ORDERING)} (?P<significant>significant)"
+SCORE = rf"(?P<function>score)\({_NAMED}\) ?{BOUND}{_MODE.replace('for|in', 'for')}"
+INCIDENTS = rf"(?P<function>incidents)\((?P<words>{INCIDENT_WORDS})\) ?{BOUND}{_MODE}"
+FORMS = (CRITERION, LIFT, SCORE, INCIDENTS)
+"""What a criterion may look like; they exclude each other."""
+
+CRITERION_PATTERN = as_pattern("(" + "|".join(FORMS) + ")")
 
 ATTRIBUTE = r"[A-Za-z_][A-Za-z0-9_.]*"
 TEXT = r"'[^'\\]{0,64}'"

@@ -34,7 +34,8 @@ Numbers with units, as Prometheus writes them: `90s`, `10m`, `1h30m`, `14d`. The
 |---|---|---|---|---|---|
 | 1/1000 s | second | 60 s | 60 m | 24 h | 7 d |
 
-A day is always 24 hours: a duration knows no time zone. A number has at most 6 digits, a duration at most 6 parts.
+A day is 24 hours; only a criterion's `for` of whole days, from `2d` on, counts days of `spec.timeZone`. A number has at
+most 6 digits, a duration at most 6 parts.
 
 ## Criteria and bounds
 
@@ -42,6 +43,10 @@ A criterion is `INDICATOR OP VALUE[UNIT]`. It may end with `for DURATION` (it ho
 with `in DURATION` (measured over a window of that length): `error_ratio > 1% for 10m`, `tickets > 50 in 1h`. A bound is
 `OP VALUE[UNIT]`: `< 50ms`. OP is one of `<`, `<=`, `>`, `>=`, `==`, `!=`. UNIT is `%`, `ms`, `s`, `m`, `h`, `d` or
 nothing, and has to fit the indicator's unit: where it does not, the condition `Stalled` says so.
+
+In the indicator's place may stand a function: `lift(INDICATOR) OP VALUE[UNIT] significant` (treatment against control),
+`score(SCORE) OP VALUE [for DURATION]`, `incidents(WORDS) OP VALUE [for DURATION | in DURATION]` with one of `critical`,
+`major`, `minor` and one of `open`, `resolved`, `any`, or either: `incidents(critical, open) == 0 for 7d`.
 
 ## Cohort criteria
 
@@ -95,6 +100,8 @@ def _type(field: Mapping[str, Any]) -> str:
     if "items" in field:
         least, most = field.get("minItems"), field["maxItems"]
         return f"list of {_type(field['items'])}; {f'{least} to {most}' if least else f'at most {most}'}"
+    if "additionalProperties" in field:
+        return f"map of {_type(field['additionalProperties'])}; at most {field['maxProperties']}"
     if field.get(INT_OR_STRING):
         return "integer or string"
     if "enum" in field:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints
 
+from pilotage.resources.arm_rules import KEEPS_ARMS, THREE_VARIANTS
 from pilotage.resources.base import (
     ATOMIC,
     SET,
@@ -18,17 +19,28 @@ from pilotage.resources.base import (
     Name,
     ObjectName,
     Resource,
+    TimeZone,
     UserKey,
     VariantName,
     Window,
     keyed_by,
 )
+from pilotage.resources.bounds import Bound, Holdback, Quantile
+from pilotage.resources.burn_rates import BurnRates
+from pilotage.resources.calendar import Schedule
+from pilotage.resources.capacity import NEEDS_WORKLOAD, StepScale, Workload
 from pilotage.resources.cel import Validation, reads, validations
-from pilotage.resources.grammar import AUDIENCE_PATTERN, BOUND_PATTERN, CRITERION_PATTERN
+from pilotage.resources.edit_rules import KEEPS_STEPS
+from pilotage.resources.gates import GateNames, Gates
+from pilotage.resources.grammar import AUDIENCE_PATTERN, CRITERION_PATTERN
 from pilotage.resources.indicators import Indicator
-from pilotage.resources.rollout_rules import COUNTING, ONE_LIST, ONE_SIZE, ORDER, PERCENT, REFERENCES
+from pilotage.resources.rollbacks import NAMED_STEP, NO_TARGET, OnRollback
+from pilotage.resources.rollout_rules import COUNTING, KEEPS_ENFORCING, ONE_LIST, ONE_SIZE, ORDER, PERCENT, REFERENCES
 from pilotage.resources.schema import INT_OR_STRING
-from pilotage.resources.status import PilotRolloutStatus
+from pilotage.resources.scores import Scores
+from pilotage.resources.slips import CRITERION_SLIPS
+from pilotage.resources.status import Mode, PilotRolloutStatus
+from pilotage.resources.tenant_reservations import RolloutNeed, StepNeed
 
 Criterion = Annotated[
     str,
@@ -36,19 +48,15 @@ Criterion = Annotated[
     reads(
         CRITERION_PATTERN,
         "write a criterion as INDICATOR OP VALUE[UNIT] and, if wanted, `for DURATION` or `in DURATION`, such as"
-        " `error_ratio > 1% for 10m`",
+        " `error_ratio > 1% for 10m`, or with a function: `lift(conversions) > 10% significant`,"
+        " `score(customer) >= 8.0`, `incidents(critical, open) == 0`",
+        CRITERION_SLIPS,
     ),
 ]
-"""`INDICATOR OP VALUE[UNIT] [for DURATION | in DURATION]`, such as `error_ratio > 1% for 10m`."""
+"""`INDICATOR OP VALUE[UNIT] [for DURATION | in DURATION]`, such as `error_ratio > 1% for 10m`, or a function of
+`lift`, `score`, `incidents`."""
 
 Criteria = Annotated[tuple[Criterion, ...], Field(max_length=16, json_schema_extra=ATOMIC)]
-
-Bound = Annotated[
-    str,
-    StringConstraints(pattern=BOUND_PATTERN, max_length=40),
-    reads(BOUND_PATTERN, "write a bound as OP VALUE[UNIT], such as `< 1%`, `<= 50ms` or `>= 8.5`"),
-]
-"""`OP VALUE[UNIT]`, such as `< 1%`."""
 
 Percent = Annotated[
     int | str,
@@ -77,6 +85,8 @@ class Feature(Model):
     """treatment is the variant with the feature; applications read it as true."""
     control: VariantName = "off"
     """control is the variant without it; applications read it as false."""
+    rest: VariantName = "rest"
+    """rest is the variant, without the feature too, of those who are not compared where audience.control is equal."""
     revision: Annotated[
         int, Field(ge=1, le=1_000_000), Validation("self >= oldSelf", "revision can only be raised, to start over")
     ] = 1
@@ -122,6 +132,13 @@ class Cohort(Model):
     """criteria on the evaluation context, such as `orders > 10` or `device == 'mobile' and country in ['de', 'at']`."""
 
 
+class Assignment(Model):
+    """What shows that users get the variant that they should get."""
+
+    indicator: IndicatorName
+    """indicator that counts by variant the distinct users who were exposed in `$window`."""
+
+
 class Audience(Model):
     """Who may be let in."""
 
@@ -143,6 +160,24 @@ class Audience(Model):
     """exclude lists users who are never let in."""
     cohorts: Annotated[tuple[Cohort, ...], Field(max_length=16, json_schema_extra=keyed_by("name"))] = ()
     """cohorts that steps can name."""
+    holdback: Holdback | None = None
+    """holdback is the share of all users, such as `2%`, that stays control whatever a step lets in, also at 100
+    percent: so that a shared incident can be told from a fault to the end, and lasting effects measured. It can only be
+    lowered; that counts from the next step."""
+    control: Literal["rest", "equal"] = "rest"
+    """control says who is compared with treatment: `rest` is everybody else; `equal` is as many users as treatment has,
+    drawn by the same hash from the same cohorts, and all others get the variant feature.rest."""
+    assignment: Assignment | None = None
+    """assignment compares the users of each variant with the admitted share: where they don't fit, no comparison of the
+    variants means anything, and the rollout is held."""
+
+
+class Evaluators(Model):
+    """What shows that the applications' evaluators hash alike."""
+
+    indicator: IndicatorName
+    """indicator that counts evaluators by the variant of the flag `pilotage.bucketing` that they got; its variantLabel
+    names the label that holds it."""
 
 
 class FlagDelivery(Model):
@@ -161,6 +196,9 @@ class FlagDelivery(Model):
     hash_generation: Literal["raw", "cbor"] = "cbor"
     """hashGeneration is how the applications' evaluators hash the bucketing key: `raw` (flagd up to 0.16, Go,
     JavaScript) or `cbor` (Python and newer). Used where exact users are computed from the directory."""
+    evaluators: Evaluators | None = None
+    """evaluators are compared with hashGeneration: where one hashes otherwise, it lets in other users, and the rollout
+    is held."""
 
 
 class Delivery(Model):
@@ -168,6 +206,12 @@ class Delivery(Model):
 
     flags: FlagDelivery = FlagDelivery()
     """flags is the document that holds the flag."""
+    workload: Workload | None = None
+    """workload that serves the feature's users, in the rollout's namespace: what steps with `scale` are about."""
+    lease_seconds: Annotated[int | None, Field(ge=5, le=86_400, json_schema_extra={"format": "int32"})] = None
+    """leaseSeconds is for how long users keep a step that is not proven while nobody knows how it fares: where
+    operator, cluster or metrics die, they fall back to the step before by themselves, by the clock of the evaluators.
+    At least three intervals; without it, a step stays as it is."""
 
 
 class Objective(Model):
@@ -181,12 +225,26 @@ class Objective(Model):
     """warning is a bound whose violation only holds the rollout, such as `> 0.5%`."""
     critical: Bound | None = None
     """critical is a bound whose violation rolls back whatever onBreach says, such as `> 5%`."""
+    quantile: Quantile | None = None
+    """quantile that is bounded, where the indicator is a histogram: 95 with `< 500ms` says that at most 5% of the
+    events may be above 500ms, which must be a boundary of the buckets."""
     window: Window | None = None
     """window that `$window` stands for in the indicator's queries; the indicator's own if not given."""
     for_: Annotated[Duration | None, Field(alias="for")] = None
     """for is how long a bound must be violated without a break; six intervals if not given."""
     on_breach: Literal["rollback", "hold"] = "hold"
     """onBreach says what follows when the objective is missed: rollback, or hold where it is."""
+    judge: Literal["sequential", "threshold"] | None = None
+    """judge is how: `sequential` weighs every request of treatment against the objective and against control;
+    `threshold` compares the window's value and asks that it be bad for all of `for`. Where nothing is said, errors and
+    total that are counted in `$window` are judged sequentially, unless the objective names a window of its own."""
+    sensitivity: Literal["strict", "balanced"] = "balanced"
+    """sensitivity of the sequential judge: strict defends the objective alone, balanced half of it."""
+    mode: Mode = "enforce"
+    """mode is `observe` to judge, show and record this objective and its bounds, and to let them decide nothing."""
+    minimum_requests: Annotated[int | None, Field(ge=0, le=1_000_000_000, json_schema_extra={"format": "int64"})] = None
+    """minimumRequests of treatment that a step has to see before it is left; if not given, as many as show a fault of
+    five times the defended ratio. For the sequential judge."""
 
 
 class Step(Model):
@@ -194,7 +252,7 @@ class Step(Model):
 
     model_config = ConfigDict(json_schema_extra=validations(*ONE_SIZE))
 
-    name: Name
+    name: Annotated[Name, NO_TARGET]
     """name of the step."""
     users: Users | None = None
     """users is how many users are in, in all."""
@@ -207,13 +265,30 @@ class Step(Model):
     """hold is how long the step lasts at least, counted from when its users were seen to have the feature."""
     go: Criteria = ()
     """go are further criteria that must hold before this step is left."""
+    gates: GateNames = ()
+    """gates that people must have approved before this step is entered."""
+    scale: StepScale | None = None
+    """scale is the capacity that must be ready before this step is entered. It goes after its users."""
+    needs: Annotated[tuple[StepNeed, ...], Field(max_length=16, json_schema_extra=keyed_by("resource"))] = ()
+    """needs of the step's new users, all together, where perUser in spec.needs can't tell."""
 
 
-class OnRollback(Model):
-    """What a rollback does."""
+class Readiness(Model):
+    """What is told of a rollout before people decide to go on."""
 
-    to: Literal["previous", "zero"] = "zero"
-    """to is where users go: to the previous step, or to nobody."""
+    blockers: Criteria = ()
+    """blockers are criteria any of which, where it applies, says that the rollout is not ready, and holds it."""
+    warnings: Criteria = ()
+    """warnings are criteria that are told where they apply, and hold nothing."""
+
+
+class Observed(Model):
+    """A criterion on trial: it is judged, shown and recorded, and decides nothing."""
+
+    role: Literal["go", "noGo", "rollback", "throttle"]
+    """role is the list of the spec that it would stand in; to put it into force, move it there."""
+    criterion: Criterion
+    """criterion, such as `error_ratio > 1% for 10m`."""
 
 
 class OnDelete(Model):
@@ -227,14 +302,21 @@ class OnDelete(Model):
 class PilotRolloutSpec(Model):
     """What shall happen."""
 
-    model_config = ConfigDict(json_schema_extra=validations(*REFERENCES, *COUNTING))
+    model_config = ConfigDict(
+        json_schema_extra=validations(*REFERENCES, *COUNTING, THREE_VARIANTS, NEEDS_WORKLOAD, NAMED_STEP)
+    )
 
+    tenant: ObjectName | None = None
+    """tenant is the name of the TenantQuota that lists this namespace. The namespace belongs to it whether that is said
+    or not; where another name is said, no step begins."""
     feature: Feature
     """feature that is rolled out."""
     audience: Audience = Audience()
     """audience says who may be let in."""
     delivery: Delivery = Delivery()
     """delivery says how the decision reaches users."""
+    after: Annotated[tuple[ObjectName, ...], Field(max_length=16, json_schema_extra=SET)] = ()
+    """after names rollouts of the same namespace that are completed before this one begins."""
     interval: Annotated[
         Duration,
         Validation(
@@ -245,8 +327,15 @@ class PilotRolloutSpec(Model):
         ),
     ] = "15s"
     """interval between two judgements; no shorter than the scrape interval."""
+    time_zone: TimeZone = "UTC"
+    """timeZone whose days are counted where a criterion's `for` is of whole days, from `2d` on, and by whose clocks the
+    schedule goes: an IANA name such as Europe/Berlin."""
+    schedule: Schedule = Schedule()
+    """schedule says when users may be let in; what takes users back never waits for it."""
     indicators: Annotated[tuple[Indicator, ...], Field(max_length=32, json_schema_extra=keyed_by("name"))] = ()
     """indicators are what is measured, each by PromQL; objectives and criteria name them."""
+    needs: Annotated[tuple[RolloutNeed, ...], Field(max_length=16, json_schema_extra=keyed_by("resource"))] = ()
+    """needs are what users with the feature need of the tenant's resources. It is reserved before a step begins."""
     objectives: Annotated[tuple[Objective, ...], Field(max_length=32, json_schema_extra=ATOMIC)] = ()
     """objectives that every step is held to."""
     steps: Annotated[
@@ -263,16 +352,37 @@ class PilotRolloutSpec(Model):
     throttle: Criteria = ()
     """throttle are criteria any of which sheds users to the step before until it is over, such as
     `peak_load > 85% for 10m`."""
+    observe: Annotated[tuple[Observed, ...], Field(max_length=16, json_schema_extra=ATOMIC)] = ()
+    """observe lists criteria on trial, which decide nothing."""
+    burn_rates: BurnRates = ()
+    """burnRates of the service's error budgets: no step begins or is left while one of them is too high."""
+    scores: Scores = ()
+    """scores put several indicators into one number from 0 to 10, shown in status; criteria name them as
+    `score(customer) >= 8.0`."""
+    readiness: Readiness | None = None
+    """readiness is assessed in status: blockers, among them objectives that are missed and go criteria that are not
+    met, and warnings."""
+    gates: Gates = ()
+    """gates that steps name: where people decide, and who has to agree."""
     on_rollback: OnRollback = OnRollback()
     """onRollback says what a rollback does."""
+    acknowledged_rollback: Annotated[int | None, Field(ge=1, json_schema_extra={"format": "int64"})] = None
+    """acknowledgedRollback is the number of the rollback (status.rollback.sequence) that a person has looked into: that
+    is recorded, and the reason is shown no longer once the rollout has gone on."""
     on_delete: OnDelete = OnDelete()
     """onDelete says what the deletion of this rollout leaves behind."""
+    mode: Mode = "enforce"
+    """mode is `observe` to judge and record what would be done, and touch nothing: nobody is let in, and no flag is
+    written. With `enforce` it then starts with the first step; once users may be in, there is no way back to
+    observe."""
     paused: bool = False
     """paused stops growth; users keep what they have, and are still taken back or shed where a rule says so."""
 
 
 class PilotRollout(Resource):
     """One feature's way from nobody to everybody: cohort by cohort, judged at every step, taken back when it breaks."""
+
+    model_config = ConfigDict(json_schema_extra=validations(KEEPS_ENFORCING, *KEEPS_ARMS, *KEEPS_STEPS))
 
     kind: ClassVar[str] = "PilotRollout"
     plural: ClassVar[str] = "pilotrollouts"

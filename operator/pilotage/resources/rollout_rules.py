@@ -23,10 +23,11 @@ ONE_SIZE = (
 )
 """Rules of one step."""
 
-_BACK = "take users back by a rollback, not by a step"
+BACK = "take users back by a rollback, not by a step"
+"""Remedy of what would shrink a step."""
 
 
-def _percent_of(step: str, otherwise: float) -> str:
+def percent_of(step: str, otherwise: float) -> str:
     """CEL for a step's percent of its cohorts; what lets in all of them counts as 100, what counts users as 0.
 
     A percent that is no number has its own rule and counts as `otherwise` here: if it failed the evaluation, the user
@@ -37,7 +38,7 @@ def _percent_of(step: str, otherwise: float) -> str:
 
 
 def _smaller(
-    than: str, *, what: str, value: str, before: str, remedy: str = _BACK, listed: str = "self", field: str = ""
+    than: str, *, what: str, value: str, before: str, remedy: str = BACK, listed: str = "self", field: str = ""
 ) -> Validation:
     """A rule that no step `s` lets in less than a step `p` before it.
 
@@ -63,15 +64,14 @@ def _smaller(
 
 ORDER = (
     _smaller(
-        "has(s.users) && (has(p.users) ? p.users > s.users"
-        f" : size(p.cohorts) == 0 && {_percent_of('p', 0.0)} >= 100.0)",
+        f"has(s.users) && (has(p.users) ? p.users > s.users : size(p.cohorts) == 0 && {percent_of('p', 0.0)} >= 100.0)",
         what="users",
         value="s.users",
         before="has(p.users) ? string(p.users) : 'everybody'",
     ),
     _smaller(
         # Of more cohorts, a smaller percent can be more users: who is in by the earlier step stays in.
-        f"!has(s.users) && s.cohorts == p.cohorts && {_percent_of('p', 0.0)} > {_percent_of('s', 100.0)}",
+        f"!has(s.users) && s.cohorts == p.cohorts && {percent_of('p', 0.0)} > {percent_of('s', 100.0)}",
         what="percent",
         value="s.percent",
         before="has(p.percent) ? string(p.percent) : '100'",
@@ -94,7 +94,7 @@ ORDER = (
 COUNTING = (
     _smaller(
         "!has(self.audience.directory) && !has(s.users) && s.cohorts != p.cohorts"
-        f" && {_percent_of('p', 0.0)} > {_percent_of('s', 100.0)}",
+        f" && {percent_of('p', 0.0)} > {percent_of('s', 100.0)}",
         what="percent",
         value="s.percent",
         before="has(p.percent) ? string(p.percent) : '100'",
@@ -130,6 +130,14 @@ COUNTING = (
 )
 """Rules of the spec: steps by users can be carried out."""
 
+KEEPS_ENFORCING = Validation(
+    "self.spec.mode != 'observe' || oldSelf.spec.mode == 'observe' || !has(self.status) || !has(self.status.cohort)",
+    "mode can't go back to observe once users may be in: to stop growth, set paused; to observe, make another"
+    " PilotRollout",
+    field=".spec.mode",
+)
+"""Rule of the whole object: what touches users does not become what touches nobody."""
+
 ONE_LIST = Validation(
     "!self.include.exists(u, u in self.exclude)",
     "a user is both included and excluded: remove it from one list",
@@ -142,19 +150,26 @@ ONE_LIST = Validation(
 
 
 # The names are bound once by a literal list: searching the indicators for every criterion costs 30 times more. What
-# starts like no name at all is told by the criterion's own rule.
+# starts like no name at all is told by the criterion's own rule. `lift(x)` names the indicator x; score(...) and
+# incidents(...) name none.
 _NAMES = "[self.indicators.map(d, d.name)]"
-_NAMED = f"c.find({literal('^' + INDICATOR)})"
-_UNKNOWN = f"{_NAMED} != '' && !({_NAMED} in names)"
+_NAMED = f"c.find({literal('^(lift[(])?' + INDICATOR)}).replace('lift(', '')"
+_UNKNOWN = f"!({_NAMED} in names) && {_NAMED} != '' && !c.matches({literal('^(score|incidents)[(]')})"
 
 
-def _known(path: str) -> Validation:
-    """A rule that the criteria of a list name only indicators that are defined."""
+def _known(path: str, *, field: str = "", given: str = "true") -> Validation:
+    """A rule that the criteria of a list name only indicators that are defined.
+
+    Args:
+        path: of the list.
+        field: that the error points to; the list if empty.
+        given: CEL that is true where the list is there.
+    """
     says = formatted(f"{path}[%d]: indicator %s is not defined: add it to indicators", "i", _NAMED)
     return Validation(
-        f"{_NAMES}.all(names, self.{path}.all(c, !({_UNKNOWN})))",
+        (f"!({given}) || " if field else "") + f"{_NAMES}.all(names, self.{path}.all(c, !({_UNKNOWN})))",
         f"{path} names an indicator that indicators does not define",
-        field=f".{path}",
+        field=field or f".{path}",
         says=f"{_NAMES}.map(names, self.{path}.transformList(i, c, {_UNKNOWN}, {says})[0])[0]",
     )
 
@@ -169,6 +184,15 @@ _KNOWN_IN_STEPS = Validation(
     field=".steps",
     says=f"{_NAMES}.map(names, self.steps.transformList(i, s, s.go.exists(c, {_UNKNOWN}), {_STEP_SAYS})[0])[0]",
 )
+
+
+def _bears_no_score(path: str) -> Validation:
+    """A rule that no score takes users away: it would look at a mean."""
+    remedy = "a mean hides what is bad in it: put the score under go or noGo, and its worst inputs here"
+    return Validation(
+        f"self.{path}.all(c, !c.startsWith('score('))", f"{path} can't name a score: {remedy}", field=f".{path}"
+    )
+
 
 REFERENCES = (
     each(
@@ -193,7 +217,55 @@ REFERENCES = (
         "population.indicator is not defined: add it to indicators",
         field=".audience.population.indicator",
     ),
+    each(
+        "!self.indicators.exists(d, d.name == s.indicator)",
+        "burnRates[%d]: indicator %s is not defined: add it to indicators",
+        *("i", "s.indicator"),
+        message="a burn rate names an indicator that indicators does not define",
+        listed="self.burnRates",
+        field=".burnRates",
+    ),
+    each(
+        "s.inputs.exists(n, !self.indicators.exists(d, d.name == n.indicator))",
+        "scores[%d] %s: indicator %s is not defined: add it to indicators",
+        *("i", "s.name", "s.inputs.filter(n, !self.indicators.exists(d, d.name == n.indicator))[0].indicator"),
+        message="a score names an indicator that indicators does not define",
+        listed="self.scores",
+        field=".scores",
+    ),
+    Validation(
+        "!has(self.audience.assignment) || self.indicators.exists(d, d.name == self.audience.assignment.indicator)",
+        "assignment.indicator is not defined: add it to indicators",
+        field=".audience.assignment.indicator",
+    ),
+    Validation(
+        "!has(self.delivery.flags.evaluators)"
+        " || self.indicators.exists(d, d.name == self.delivery.flags.evaluators.indicator)",
+        "evaluators.indicator is not defined: add it to indicators",
+        field=".delivery.flags.evaluators.indicator",
+    ),
+    each(
+        "s.gates.exists(g, !self.gates.exists(d, d.name == g))",
+        "steps[%d] %s: gate %s is not defined: add it to gates",
+        *("i", "s.name", "s.gates.filter(g, !self.gates.exists(d, d.name == g))[0]"),
+        message="a step names a gate that gates does not define",
+        listed="self.steps",
+        field=".steps",
+    ),
     *(_known(path) for path in ("go", "noGo", "rollback", "throttle")),
+    *(
+        _known(f"readiness.{path}", field=f".readiness.{path}", given="has(self.readiness)")
+        for path in ("blockers", "warnings")
+    ),
+    each(
+        f"{_NAMES}.exists(names, [s.criterion].exists(c, {_UNKNOWN}))",
+        "observe[%d]: the indicator of `%s` is not defined: add it to indicators",
+        *("i", "s.criterion"),
+        message="observe names an indicator that indicators does not define",
+        listed="self.observe",
+        field=".observe",
+    ),
+    *(_bears_no_score(path) for path in ("rollback", "throttle")),
     _KNOWN_IN_STEPS,
 )
 """Rules of the spec: a name that is used is defined."""

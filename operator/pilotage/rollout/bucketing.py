@@ -7,7 +7,7 @@ generations, which agree in all but what they hash: `raw` the string's UTF-8, `c
 `raw` hashes UTF-16 units: there it agrees for ASCII keys only.)
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 import cbor2
@@ -55,7 +55,24 @@ def share_covering(keys: Iterable[str], count: int, *, seed: str, generation: Ha
         seed: put before the key.
         generation: of the evaluators that the applications use.
     """
-    parts = sorted(part_of(bucket_of(key, seed=seed, generation=generation)) for key in set(keys))
+    return _boundary(sorted(part_of(bucket_of(key, seed=seed, generation=generation)) for key in set(keys)), count)
+
+
+def share_covering_last(keys: Iterable[str], count: int, *, seed: str, generation: HashGeneration) -> int:
+    """The smallest share from the end that holds exactly `count` of the known users; see `share_covering`.
+
+    Args:
+        keys: the known users who may be in it.
+        count: how many of them it shall hold.
+        seed: put before the key.
+        generation: of the evaluators that the applications use.
+    """
+    parts = (part_of(bucket_of(key, seed=seed, generation=generation)) for key in set(keys))
+    return _boundary(sorted(SHARE_TOTAL - 1 - part for part in parts), count)
+
+
+def _boundary(parts: Sequence[int], count: int) -> int:
+    """The least share above the parts (sorted) of `count` users and of no more."""
     count = min(count, len(parts))
     if count <= 0:
         return 0

@@ -4,32 +4,44 @@ The shell writes the decision's status first and then brings about `exposure_of`
 again from that status with the same end.
 """
 
-import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from pilotage.resources.gates import CHANGED_BY
 from pilotage.resources.rollout import PilotRollout
 from pilotage.resources.status import (
     HISTORY_LIMIT,
     Action,
+    CohortStatus,
     DeliveryStatus,
+    ExposureStatus,
     Finding,
     HistoryEntry,
     PilotRolloutStatus,
 )
+from pilotage.rollout.calm import calm_update
+from pilotage.rollout.capacity import with_capacity
 from pilotage.rollout.exposure import Exposure, Grant
+from pilotage.rollout.force import TOLD, is_delivered, notice, tell
+from pilotage.rollout.heeding import new_attempt
+from pilotage.rollout.keeping import judged_update
+from pilotage.rollout.lease import fallback_of, seconds_of, with_lease
+from pilotage.rollout.observing import admitted_by, as_observed, in_words, tell_trials
+from pilotage.rollout.outlook import with_outlook
 from pilotage.rollout.plan import Plan
 from pilotage.rollout.policies import POLICIES
+from pilotage.rollout.retry import retries_by_itself
+from pilotage.rollout.safety import digest_of, is_ended
 from pilotage.rollout.situation import NOBODY, Move, Seen, Situation
-from pilotage.rollout.story import conditions_of, describe_admitted, summarise
-
-REFRESH = timedelta(minutes=5)
-"""Values in status are renewed when a verdict changes, else so seldom: status is no time series."""
+from pilotage.rollout.staging import with_profiles
+from pilotage.rollout.story import conditions_of, summarise
+from pilotage.rollout.tenant_state import standing_of
+from pilotage.rollout.turns import turn_after
+from pilotage.tenancy.reserving import Claim
 
 _EVIDENCE_LIMIT = 16
 
-_TAKE_BACK: tuple[Action, ...] = ("RollBack", "Throttle", "Restart", "Release")
+_TAKE_BACK: tuple[Action, ...] = ("RollBack", "Throttle", "Restart", "Release", "Return")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +52,13 @@ class Decision:
         status: to be written if it differs from the one that was read.
         wake_at: when to decide again at the latest; None if only a change of the resource can matter.
         released: the resource is being deleted and this status is final: leave its exposure and let it go.
+        claim: what the tenant has to promise first: have it answered, and decide again with the answer.
     """
 
     status: PilotRolloutStatus
     wake_at: datetime | None
     released: bool = False
+    claim: Claim | None = None
 
 
 def decide(plan: Plan, rollout: PilotRollout, seen: Seen, now: datetime) -> Decision:
@@ -56,15 +70,37 @@ def decide(plan: Plan, rollout: PilotRollout, seen: Seen, now: datetime) -> Deci
         seen: what was observed; its findings are those of the plan's rules, in their order.
         now: the time of the decision.
     """
-    noticed = _notice(rollout.status, seen, now)
-    at = Situation(plan, rollout.spec, rollout.metadata.namespace, rollout.metadata.name, noticed, seen, now)
+    seen = as_observed(rollout.status, seen)
+    noticed = with_profiles(notice(rollout.status, seen.delivered, now), seen.profiles)
+    at = _situation_of(plan, rollout, noticed, seen, now)
     move = next(answer for policy in POLICIES if (answer := policy(at)) is not None)
+    move = tell(at, move, lost_time=rollout.status.delivery.lost_time if rollout.status.delivery else None)
+    move = in_words(at, tell_trials(at, move))
     status = _carry_out(at, move, rollout)
-    return Decision(status, _wake_at(at, move, status), released=seen.deleting)
+    return Decision(status, _wake_at(at, move, status), released=seen.deleting, claim=move.claim)
+
+
+def _situation_of(
+    plan: Plan, rollout: PilotRollout, noticed: PilotRolloutStatus, seen: Seen, now: datetime
+) -> Situation:
+    meta = rollout.metadata
+    return Situation(
+        plan=plan,
+        spec=rollout.spec,
+        namespace=meta.namespace,
+        name=meta.name,
+        status=noticed,
+        seen=seen,
+        now=now,
+        generation=meta.generation,
+        author=meta.annotations.get(CHANGED_BY, ""),
+        born_at=meta.creation_timestamp,
+        uid=meta.uid,
+    )
 
 
 def _wake_at(at: Situation, move: Move, status: PilotRolloutStatus) -> datetime | None:
-    if move.at_once:
+    if move.at_once or (status.mode == "observe" and not is_delivered(status)):
         return at.now
     if move.at_rest and is_delivered(status):
         return None
@@ -73,10 +109,21 @@ def _wake_at(at: Situation, move: Move, status: PilotRolloutStatus) -> datetime 
 
 
 def exposure_of(rollout: PilotRollout, status: PilotRolloutStatus) -> Exposure | None:
-    """What delivery has to bring about; None while nothing was ever decided."""
+    """What delivery has to bring about; None while nothing was ever decided, and where it only observes."""
     cohort, exposure = status.cohort, status.exposure
-    if cohort is None or exposure is None:
+    if cohort is None or exposure is None or status.mode == "observe":
         return None
+    shown = _shown(rollout, status, cohort, exposure)
+    lease = status.delivery.lease if status.delivery else None
+    if lease is None:
+        return shown
+    fallback = _shown(rollout, status, cohort, fallback_of(status))
+    return replace(shown, lease_until=seconds_of(lease.time), fallback=fallback)
+
+
+def _shown(
+    rollout: PilotRollout, status: PilotRolloutStatus, cohort: CohortStatus, exposure: ExposureStatus
+) -> Exposure:
     treatment, control = cohort.order
     return Exposure(
         flag=rollout.spec.feature.flag,
@@ -87,7 +134,11 @@ def exposure_of(rollout: PilotRollout, status: PilotRolloutStatus) -> Exposure |
         enrolled=cohort.enrolled[: exposure.enrolled],
         share=exposure.share,
         criteria=exposure.criteria,
-        kept=tuple(Grant(kept.share, kept.criteria) for kept in exposure.kept),
+        kept=tuple(Grant(kept.share, kept.criteria, kept.control) for kept in exposure.kept),
+        held_back=exposure.held_back,
+        rest=cohort.rest,
+        control_share=exposure.control,
+        controls=cohort.controls[: exposure.controls],
         bucket_by=cohort.bucket_by,
         seed=cohort.seed,
         revision=status.delivery.revision if status.delivery else 0,
@@ -97,53 +148,33 @@ def exposure_of(rollout: PilotRollout, status: PilotRolloutStatus) -> Exposure |
 def needs_judging(rollout: PilotRollout) -> bool:
     """Whether findings can matter: not at the end, and not where nobody is left to protect."""
     status = rollout.status
-    ended = status.phase == "Completed" or (status.phase == "RolledBack" and (status.exposure or NOBODY).kind == "off")
+    back = status.phase == "RolledBack" and (status.exposure or NOBODY).kind == "off"
+    back = back and not retries_by_itself(rollout.spec, status)
+    ended = back or is_ended(rollout.spec, status)
     again = rollout.spec.feature.revision > status.revision
     return rollout.metadata.deletion_timestamp is None and (again or not ended)
 
 
-def is_delivered(status: PilotRolloutStatus) -> bool:
-    """Whether the last decision was seen in force, or there was none to bring about."""
-    return status.delivery is None or status.delivery.revision == status.delivery.verified_revision
-
-
-def _notice(status: PilotRolloutStatus, seen: Seen, now: datetime) -> PilotRolloutStatus:
-    """What delivery found, taken into status: the clocks of steps and rollbacks start with it."""
-    if status.delivery is None:
-        return status
-    found = seen.delivered
-    update: dict[str, object] = {}
-    in_force = found.revision_in_force == status.delivery.revision
-    update["delivery"] = status.delivery.model_copy(
-        update={
-            "target": found.target or status.delivery.target,
-            "verified_revision": found.revision_in_force if in_force else status.delivery.verified_revision,
-            "message": "" if in_force else found.message,
-        }
-    )
-    if in_force and not status.throttled and status.step and status.step.verified_time is None:
-        update["step"] = status.step.model_copy(update={"verified_time": now})
-    if in_force and status.rollback and status.rollback.verified_time is None:
-        update["rollback"] = status.rollback.model_copy(update={"verified_time": now})
-    return status.model_copy(update=update)
-
-
 def _carry_out(at: Situation, move: Move, rollout: PilotRollout) -> PilotRolloutStatus:
     old = at.status
-    findings = tuple(found for _, found in at.judged) if at.seen.findings else ()
-    criteria, judged_at = _keep_findings(old, findings, at.now, changed=move.action is not None)
     status = old.model_copy(
         update={
+            "awaiting": old.awaiting if move.phase == "AwaitingApproval" else None,
+            "tenant": standing_of(at),
             **move.update,
+            **new_attempt(at, move),
             "observed_generation": rollout.metadata.generation,
             "phase": move.phase,
+            "turn": turn_after(at, move, move.phase),
             "message": move.message,
             "next_check_time": move.until,
-            "criteria": criteria,
-            "judged_time": judged_at,
+            **judged_update(at, changed=move.action is not None),
         }
     )
-    status = _with_revision(status, old, move.action, excluded=_digest(at.spec.audience.exclude))
+    status = _with_revision(_with_mode(status, at), old, move.action, excluded=digest_of(at.spec.audience.exclude))
+    status = status.model_copy(update=calm_update(at, status))
+    status = with_outlook(with_lease(status, at), at)
+    status = with_capacity(status, at)
     if move.action:
         status = status.model_copy(update={"history": _recorded(at, move, status)})
     return status.model_copy(
@@ -152,6 +183,12 @@ def _carry_out(at: Situation, move: Move, rollout: PilotRollout) -> PilotRollout
             "conditions": conditions_of(status, at, move),
         }
     )
+
+
+def _with_mode(status: PilotRolloutStatus, at: Situation) -> PilotRolloutStatus:
+    """Who is in, or would be, was decided in the mode of the first decision about it."""
+    begins = at.status.cohort is None and status.cohort is not None
+    return status.model_copy(update={"mode": at.spec.mode}) if begins else status
 
 
 def _with_revision(
@@ -177,35 +214,26 @@ def _with_revision(
     )
 
 
-def _digest(keys: Sequence[str]) -> str:
-    return hashlib.sha256("\n".join(sorted(keys)).encode()).hexdigest()[:16] if keys else ""
-
-
-def _keep_findings(
-    old: PilotRolloutStatus, findings: tuple[Finding, ...], now: datetime, *, changed: bool
-) -> tuple[tuple[Finding, ...], datetime | None]:
-    """The new findings where a verdict changed or the old ones are old; else the old ones: nothing is written."""
-    if not findings:
-        return old.criteria, old.judged_time
-    same = [(f.rule, f.role, f.verdict) for f in old.criteria] == [(f.rule, f.role, f.verdict) for f in findings]
-    if same and not changed and old.judged_time and now - old.judged_time < REFRESH:
-        return old.criteria, old.judged_time
-    return findings, now
+def _say_found(found: Finding) -> str:
+    trial = " (observed)" if found.mode == "observe" else ""
+    return f"{found.rule}{trial}: {found.verdict} {found.value}".strip()[:253]
 
 
 def _recorded(at: Situation, move: Move, status: PilotRolloutStatus) -> tuple[HistoryEntry, ...]:
     last = at.status.history[-1].sequence if at.status.history else 0
     step = status.step or at.status.step
     worst_first = sorted(at.judged, key=lambda pair: pair[1].verdict == "pass")
-    evidence = tuple(f"{found.rule}: {found.verdict} {found.value}".strip()[:253] for _, found in worst_first)
+    evidence = tuple(_say_found(found) for _, found in (*worst_first, *at.on_trial))
     entry = HistoryEntry(
         time=at.now,
         sequence=last + 1,
+        generation=status.observed_generation,
         action=move.action or "Hold",
         step=step.name if step else "",
-        reason=move.reason,
+        mode="observe" if at.observes else None,
+        reason=move.action if move.action in (*TOLD, "Observe") else move.reason,
         message=(move.detail or move.message)[:1024],
-        admitted=describe_admitted(status),
+        admitted=admitted_by(status),
         evidence=evidence[:_EVIDENCE_LIMIT],
     )
     return (*at.status.history, entry)[-HISTORY_LIMIT:]

@@ -4,18 +4,28 @@ What the API server's schema can't see is found here, and said with the field an
 condition `Stalled`.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
 from pilotage.judging.evidence import Question
 from pilotage.judging.questions import RuleError, indicator_question
-from pilotage.judging.rules import Rule, readable_rules
+from pilotage.judging.reading import readable_rules
+from pilotage.judging.rules import Rule
+from pilotage.judging.score import Score
+from pilotage.judging.score_spec import readable_scores
 from pilotage.resources.durations import parse_duration
 from pilotage.resources.indicators import IndicatorTemplateSpec
+from pilotage.resources.rollbacks import TARGETS
 from pilotage.resources.rollout import PilotRollout, PilotRolloutSpec, Step
 from pilotage.rollout.admission import PlannedStep
 from pilotage.rollout.audience import AudienceError, to_json_logic
+from pilotage.rollout.calendar import ALWAYS_OPEN, Calendar, read_calendar
+from pilotage.rollout.periods import ScheduleError
+from pilotage.rollout.tenant_needs import PlannedNeed, read_needs
+
+_LEASE_INTERVALS = 3
 
 
 class PlanError(Exception):
@@ -41,19 +51,32 @@ class Plan:
         steps: in order; none where they can't be carried out.
         rules: criteria and objectives that can be judged, whatever is wrong elsewhere; findings come in their order.
         population: what to ask for the number of users, where an indicator tells it.
+        scores: health scores that can be told, in the spec's order.
+        calendar: when users may be let in.
         problem: the first thing that is wrong; None if the spec can be carried out.
+        unread: what is wrong with the first rule that can't be judged; None if all can.
+        needs: of the tenant's resources.
+        variants: treatment and control, by which what they use is told apart.
     """
 
     interval_seconds: float
     steps: tuple[PlannedStep, ...]
     rules: tuple[Rule, ...]
     population: Question | None
+    calendar: Calendar = ALWAYS_OPEN
     problem: PlanError | None = None
+    unread: PlanError | None = None
+    scores: tuple[Score, ...] = ()
+    needs: tuple[PlannedNeed, ...] = ()
+    variants: tuple[str, str] = ("on", "off")
 
     @property
     def questions(self) -> tuple[Question, ...]:
         """All that Prometheus has to be asked at a judgement, each question once."""
-        return tuple(dict.fromkeys(rule.question for rule in self.rules))
+        asked = [question for rule in self.rules for question in rule.questions]
+        asked += [question for score in self.scores for question in score.questions]
+        asked += [need.question for need in self.needs if need.question]
+        return tuple(dict.fromkeys(asked))
 
 
 def read_plan(rollout: PilotRollout, templates: Mapping[str, IndicatorTemplateSpec]) -> Plan:
@@ -65,15 +88,40 @@ def read_plan(rollout: PilotRollout, templates: Mapping[str, IndicatorTemplateSp
     """
     spec, meta = rollout.spec, rollout.metadata
     rules, wrong = readable_rules(spec, templates, namespace=meta.namespace, name=meta.name)
-    problems = [PlanError(error.field, error.message) for error in wrong]
+    unread = [PlanError(error.field, error.message) for error in wrong]
+    problems = list(unread)
     population: Question | None = None
     steps: tuple[PlannedStep, ...] = ()
+    needs: tuple[PlannedNeed, ...] = ()
     try:
         population = _read_population(rollout, templates)
         steps = _read_steps(spec)
+        needs = read_needs(rollout, templates)
     except PlanError as error:
         problems.append(error)
-    return Plan(parse_duration(spec.interval), steps, rules, population, problems[0] if problems else None)
+    except RuleError as error:
+        problems.append(PlanError(error.field, error.message))
+    calendar = ALWAYS_OPEN
+    try:
+        calendar = read_calendar(spec)
+    except ScheduleError as error:
+        problems.append(PlanError(error.field, error.message))
+    if spec.mode == "observe" and rollout.status.cohort is not None and rollout.status.mode != "observe":
+        # The API server refuses it, unless the first step was decided at the same moment.
+        said = "users may be in already: they keep what they have and are still guarded; set it to enforce again"
+        problems.insert(0, PlanError("spec.mode", said))
+    return Plan(
+        interval_seconds=parse_duration(spec.interval),
+        steps=steps,
+        rules=rules,
+        population=population,
+        calendar=calendar,
+        problem=next(iter(problems), None),
+        unread=next(iter(unread), None),
+        scores=readable_scores(spec, templates, namespace=meta.namespace, name=meta.name),
+        needs=needs,
+        variants=(spec.feature.treatment, spec.feature.control),
+    )
 
 
 def _read_population(rollout: PilotRollout, templates: Mapping[str, IndicatorTemplateSpec]) -> Question | None:
@@ -93,6 +141,8 @@ def _read_steps(spec: PilotRolloutSpec) -> tuple[PlannedStep, ...]:
     steps = tuple(_read_step(index, step, criteria) for index, step in enumerate(spec.steps))
     _check_audience(spec)
     _check_steps(spec, steps)
+    _check_way_back(spec)
+    _check_lease(spec)
     return steps
 
 
@@ -152,6 +202,20 @@ def _check_steps(spec: PilotRolloutSpec, steps: tuple[PlannedStep, ...]) -> None
         if users < reached:
             raise PlanError(field, f"lets in {users} users, fewer than the {reached} of the step before: raise it")
         reached = users
+
+
+def _check_way_back(spec: PilotRolloutSpec) -> None:
+    to = spec.on_rollback.to
+    if to not in TARGETS and to not in {step.name for step in spec.steps}:
+        raise PlanError("spec.onRollback.to", f"there is no step {to}: write zero, previous or the name of a step")
+
+
+def _check_lease(spec: PilotRolloutSpec) -> None:
+    """It is renewed at a judgement after half of its time, and one judgement may fail."""
+    least = math.ceil(_LEASE_INTERVALS * parse_duration(spec.interval))
+    if spec.delivery.lease_seconds is not None and spec.delivery.lease_seconds < least:
+        message = f"must be at least {least}, three times spec.interval: raise it, or judge more often"
+        raise PlanError("spec.delivery.leaseSeconds", message)
 
 
 def _check_counted_step(step: PlannedStep, spec: PilotRolloutSpec, field: str) -> None:

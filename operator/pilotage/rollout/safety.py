@@ -1,9 +1,13 @@
-"""Safety: the policies that take users back, keep them where they are, or end a rollout. They come before growth."""
+"""Safety: the policies that keep users where they are, shed or exclude them, or end a rollout, before all growth."""
 
-from datetime import timedelta
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
 
-from pilotage.judging.rules import Rule
-from pilotage.resources.status import Finding, RollbackStatus, StepStatus
+from pilotage.resources.rollout import PilotRolloutSpec
+from pilotage.resources.status import PilotRolloutStatus
+from pilotage.rollout.asking import edited_step
+from pilotage.rollout.force import lasts, say_lost
 from pilotage.rollout.situation import NOBODY, Move, Situation, once
 
 
@@ -11,19 +15,50 @@ def release(at: Situation) -> Move | None:
     """The resource is being deleted: leave the stated final state."""
     if not at.seen.deleting:
         return None
-    choice = at.spec.on_delete.exposure
+    choice = "off" if at.seen.delivered.taken_back else at.spec.on_delete.exposure
     keep = choice == "keep" or (choice == "auto" and at.status.phase == "Completed")
     phase = at.status.phase or "Pending"
-    left = "users keep what they have" if keep else "the feature is off for everybody"
-    done = bool(at.status.history) and at.status.history[-1].action == "Release"
+    left = "users keep what they have" if keep else "the feature is taken from everybody"
+    obstacle = at.seen.delivered.held_back
+    done = any(entry.action == "Release" for entry in at.status.history)
     return Move(
         phase=phase,
         reason="Deleted",
-        message=f"deleted: {left}",
+        message=f"being deleted, but {obstacle}"[:1024] if obstacle else f"being deleted: {left}",
         action=None if done else "Release",
         update={} if keep else {"exposure": NOBODY},
+        waits_for="delivery",
         at_rest=True,
     )
+
+
+def digest_of(keys: Sequence[str]) -> str:
+    """A short text that tells one list of users from another, in any order; empty for nobody."""
+    return hashlib.sha256("\n".join(sorted(keys)).encode()).hexdigest()[:16] if keys else ""
+
+
+def exclude(at: Situation) -> Move | None:
+    """The list of the excluded was edited: that comes alone, because it is forced, and growth never is.
+
+    Where growth waits for another writer, users keep what was in force before it until the exclusion is.
+    """
+    cohort, delivery = at.status.cohort, at.status.delivery
+    if cohort is None or cohort.excluded == digest_of(at.spec.audience.exclude):
+        return None
+    move = Move(
+        phase=at.status.phase or "Pending",
+        reason="Excluded",
+        message="spec.audience.exclude was edited: it takes effect at once",
+        waits_for="delivery",
+        at_once=True,
+    )
+    step = at.status.step
+    grows = delivery and delivery.direction == "forward" and delivery.revision != delivery.verified_revision
+    if step is None or not grows or not at.shows_step:
+        return move
+    before = at.status.trail[step.index - 1] if step.index else NOBODY
+    detail = f"spec.audience.exclude was edited before step {step.name} was in force: it takes effect first"
+    return replace(move, action="Hold", detail=detail, update={"exposure": before})
 
 
 def stall(at: Situation) -> Move | None:
@@ -36,83 +71,6 @@ def stall(at: Situation) -> Move | None:
         message=str(at.plan.problem),
         action=once(at, "Stall", "InvalidSpec"),
         waits_for="a valid spec",
-        at_rest=not at.exposed,
-    )
-
-
-def take_back(at: Situation) -> Move | None:
-    """A rollback rule or a critical bound is broken: users go back, whatever else is going on."""
-    if not at.exposed or at.status.phase in ("Completed", "RollingBack"):
-        return None
-    broken = next(((rule, found) for rule, found in at.judged if _takes_back(rule, found) and _is_new(at, rule)), None)
-    if broken is None:
-        return None
-    rule, found = broken
-    here = at.status.step.index if at.status.step else 0
-    # A throttled rollout already shows the step before its own.
-    shown = here - 1 if at.status.throttled else here
-    target = shown - 1 if at.spec.on_rollback.to == "previous" and shown >= 1 else None
-    back = at.status.trail[target] if target is not None and target < len(at.status.trail) else NOBODY
-    message = f"{rule.field} is broken: {found.rule}"
-    rollback = RollbackStatus(
-        decided_time=at.now,
-        from_step=at.status.step.name if at.status.step else "",
-        to_step=back.step,
-        reason="CriticalBreach" if rule.role == "critical" else "Breach",
-        message=message,
-    )
-    step = None
-    if target is not None and back.kind != "off":
-        step = StepStatus(index=target, name=back.step, entered_time=at.now)
-    update = {
-        "exposure": back,
-        "rollback": rollback,
-        "step": step,
-        "throttled": False,
-        "trail": at.status.trail[: target + 1] if target is not None else (),
-    }
-    detail = f"breach: {found.message or found.rule}; {_reached(back.step)}"
-    return Move("RollingBack", rollback.reason, message, "RollBack", detail, update, waits_for="users to be taken back")
-
-
-def _takes_back(rule: Rule, found: Finding) -> bool:
-    if found.verdict != "breach":
-        return False
-    return rule.role in ("rollback", "critical") or (rule.role == "objective" and rule.on_breach == "rollback")
-
-
-def _is_new(at: Situation, rule: Rule) -> bool:
-    """After stepping back, a breach counts only when all of its evidence is younger than that."""
-    rollback = at.status.rollback
-    if at.status.phase != "RolledBack" or rollback is None:
-        return True
-    if rollback.verified_time is None:
-        return False
-    settled = rollback.verified_time + timedelta(seconds=rule.for_seconds + rule.question.window_seconds)
-    return at.now > settled
-
-
-def _reached(step: str) -> str:
-    return f"users are taken back to step {step}" if step else "users are taken back to nobody"
-
-
-def finish_rollback(at: Situation) -> Move | None:
-    """A rollback was decided: it is done when nobody is seen to have more than decided."""
-    rollback = at.status.rollback
-    if at.status.phase != "RollingBack" or rollback is None:
-        return None
-    if rollback.verified_time is None:
-        return Move(
-            phase="RollingBack", reason=rollback.reason, message=rollback.message, waits_for="users to be taken back"
-        )
-    seconds = (rollback.verified_time - rollback.decided_time).total_seconds()
-    return Move(
-        phase="RolledBack",
-        reason=rollback.reason,
-        message=rollback.message,
-        action="RolledBack",
-        detail=f"{_reached(rollback.to_step)}; verified {seconds:.1f}s after the decision",
-        waits_for="a new revision",
         at_rest=not at.exposed,
     )
 
@@ -132,6 +90,7 @@ def start_over(at: Situation) -> Move | None:
             "trail": (),
             "exposure": NOBODY,
             "rollback": None,
+            "retries": 0,
             "throttled": False,
         },
         waits_for="the first step",
@@ -139,19 +98,34 @@ def start_over(at: Situation) -> Move | None:
     )
 
 
-def rest(at: Situation) -> Move | None:
-    """Completed and rolled back stay so; users who are still in after a rollback are still judged."""
-    status = at.status
-    if status.phase == "Completed":
-        return Move("Completed", "Completed", status.message, at_rest=True)
-    if status.phase == "RolledBack" and status.rollback:
-        return Move(
-            "RolledBack",
-            status.rollback.reason,
-            status.rollback.message,
-            waits_for="a new revision",
-            at_rest=not at.exposed,
+def is_ended(spec: PilotRolloutSpec, status: PilotRolloutStatus) -> bool:
+    """Whether all steps are done: steps that were appended since go on from the last one."""
+    step = status.step
+    appended = step and len(spec.steps) > step.index + 1 and spec.steps[step.index].name == step.name
+    return status.phase == "Completed" and not appended
+
+
+def say_completed(at: Situation) -> str:
+    """That all steps are done, and which of them stays."""
+    step, steps = at.status.step, at.spec.steps
+    if step is None:
+        return "all steps are done"
+    if step.index < len(steps) and steps[step.index].name == step.name:
+        edited = (
+            f" as it was: its change in spec.steps[{step.index}] is not taken; add a step" if edited_step(at) else ""
         )
+        return f"all {step.index + 1} steps are done; step {step.name} stays in force{edited}"
+    moved = f"it is no longer spec.steps[{step.index}]: raise spec.feature.revision to start over"
+    return f"step {step.name} stays in force; {moved}"
+
+
+def rest(at: Situation) -> Move | None:
+    """Completed stays so."""
+    status = at.status
+    if is_ended(at.spec, status):
+        if lasts(status, at.now):
+            return Move("Completed", "NotInForce", say_lost(status), waits_for="delivery", at_rest=True)
+        return Move("Completed", "Completed", say_completed(at), at_rest=True)
     return None
 
 
@@ -176,12 +150,14 @@ def shed(at: Situation) -> Move | None:
 
 def pause(at: Situation) -> Move | None:
     """A person has stopped it: nothing grows."""
-    if not at.spec.paused:
+    by = at.status.pause
+    if not at.spec.paused and by is None:
         return None
+    said = f"paused by {by.by}: {by.reason}"[:1024] if by else ""
     return Move(
         phase="Paused",
         reason="Paused",
-        message="spec.paused is set: users keep what they have",
+        message="spec.paused is set: users keep what they have" if at.spec.paused else said,
         action="Pause" if at.status.phase != "Paused" else None,
-        waits_for="spec.paused: false",
+        waits_for="spec.paused: false" if at.spec.paused else "a decision to resume",
     )
