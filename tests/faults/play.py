@@ -4,13 +4,12 @@ import json
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from typing import Any
 
-from testbed import wait_until
+from testbed import DeadlineExceededError, wait_until
 from tests.faults.exporter import indicators
 from tests.faults.scenario import Measured, Scenario
 from tests.faults.stage import Stage
@@ -151,11 +150,10 @@ class Play:
         scenario = self.scenario
         fall = FALL if not scenario.course.grows else (FALL[0], "Advance", *FALL[1:])
         moves = {"climb": CLIMB, "leave": LEAVE, **dict.fromkeys(self.falls, fall)}
-        if not (scenario.goes or scenario.forgets):
-            told = partial(self._are_told, by_events=not scenario.lacks_events)
-            wait_until(told, "Events and record to be complete", seconds=120)
-            self._judge_served()
         witness = self.witness
+        if not (scenario.goes or scenario.forgets):
+            witness = self._await_told()
+            self._judge_served()
         for name in self.names:
             if scenario.goes:
                 witness.judge_users(name)
@@ -166,8 +164,17 @@ class Play:
             self._judge_blind()
         assert not self.stage.complaints()
 
-    def _are_told(self, *, by_events: bool) -> bool:
-        return self.witness.are_told(self.names, by_events=by_events)
+    def _await_told(self) -> Witness:
+        """A witness who has seen Events and record complete; in vain, one who will tell what differs."""
+        by_events = not self.scenario.lacks_events
+
+        def told() -> list[Witness]:
+            witness = self.witness
+            return [witness] if witness.are_told(self.names, by_events=by_events) else []
+
+        with suppress(DeadlineExceededError):
+            return wait_until(told, "Events and record to be complete", seconds=120)[0]
+        return self.witness
 
     def _judge_served(self) -> None:
         """No replica of the flag service lets in anybody who was taken back."""

@@ -44,7 +44,12 @@ class Plays:
     def outcome(self, scenario: Scenario) -> Measured:
         """What was measured; waits for the end of the play, and raises what was wrong with it."""
         self.start(scenario.stage)
-        return self._outcomes[scenario.name].result()
+        outcome = self._outcomes[scenario.name]
+        if error := outcome.exception():
+            # Printed with the test, and taken out: pytest's summary would repeat it whole, and bury who failed.
+            print("\n".join(getattr(error, "__notes__", ())))
+            error.__notes__ = []
+        return outcome.result()
 
     def join(self) -> None:
         """Wait until all that began has ended, stages and processes included."""

@@ -57,7 +57,7 @@ class Expected:
 
 
 class Witness:
-    """Judges the rollouts of one namespace, by the Events and the record that there are when it is asked first.
+    """Judges the rollouts of one namespace, by what there is of each thing when it is asked for it first.
 
     Args:
         onlooker: who has seen everything.
@@ -69,16 +69,20 @@ class Witness:
         self._onlooker = onlooker
         self._namespace = namespace
         self._record = record
+        self._rollouts: dict[str, list[Version]] = {}
 
     def history(self, name: str) -> list[Object]:
         """The rollout's decisions as they are seen by now; those before its status was wiped are left out."""
         return _epochs(self._rollout(name))[-1]
 
     def are_told(self, names: Sequence[str], *, by_events: bool = True) -> bool:
-        """Whether Events (unless they may be left out) and record are complete."""
+        """Whether Events (unless they may be left out) and record tell of all decisions that are seen, and of no more.
+
+        They come after the decision, and an onlooker may see them before it: what differs may only be on its way.
+        """
         wanted = {name: len(self.history(name)) for name in names}
-        recorded = all(len(self._lines[name]) >= wanted[name] for name in names)
-        return recorded and (not by_events or all(len(self._events[name]) >= wanted[name] for name in names))
+        recorded = all(len(self._lines[name]) == wanted[name] for name in names)
+        return recorded and (not by_events or all(len(self._events[name]) == wanted[name] for name in names))
 
     def judge(self, name: str, expected: Expected) -> None:
         """Assert everything about a rollout that has come to its end."""
@@ -137,7 +141,9 @@ class Witness:
         assert expected.lacks_events or found == wanted, f"{name}: Events"
 
     def _rollout(self, name: str) -> list[Version]:
-        return self._onlooker.versions("pilotrollouts", self._namespace, name)
+        if name not in self._rollouts:
+            self._rollouts[name] = self._onlooker.versions("pilotrollouts", self._namespace, name)
+        return self._rollouts[name]
 
     @cached_property
     def _events(self) -> Mapping[str, dict[str, Object]]:
