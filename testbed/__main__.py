@@ -66,16 +66,13 @@ def _parser() -> argparse.ArgumentParser:
 
 def _cluster(components: tuple[str, ...], *, prometheus: bool) -> int:
     with open_cluster(components, echo=say) as cluster:
-        processes = dict(cluster.components)
-        sys.stdout.write(_instructions(cluster))
+        processes, instructions = dict(cluster.components), _instructions(cluster)
         if not prometheus:
-            sys.stdout.flush()
-            _watch(processes)
+            _watch(processes, instructions)
             return 0
         with start_prometheus() as server:
-            sys.stdout.write(f"Prometheus: {server.url}  (targets: {server.directory / 'targets.json'})\n")
-            sys.stdout.flush()
-            _watch(processes | {"prometheus": server.process})
+            instructions += f"Prometheus: {server.url}  (targets: {server.directory / 'targets.json'})\n"
+            _watch(processes | {"prometheus": server.process}, instructions)
     return 0
 
 
@@ -91,9 +88,14 @@ Ctrl-C ends it and removes all of it.
 """
 
 
-def _watch(processes: dict[str, Process]) -> None:
-    """Stay until Ctrl-C, which is the end that is meant: no failure; say it when a process ends."""
+def _watch(processes: dict[str, Process], instructions: str) -> None:
+    """Print the instructions, and stay until Ctrl-C; say it when a process ends.
+
+    From the instructions on, Ctrl-C is the end that they name, and no failure.
+    """
     try:
+        sys.stdout.write(instructions)
+        sys.stdout.flush()
         while True:
             for name, process in list(processes.items()):
                 if not process.running:
