@@ -1,6 +1,7 @@
 """One run: the order of its effects, and what it does when a part fails."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 from pilotage.controller.elector import NotLeadingError
-from pilotage.controller.resting import SLOT_SECONDS, resync_after
+from pilotage.controller.resting import RESYNC_SECONDS, SLOT_SECONDS, resync_after
 from pilotage.controller.rollouts import FINALIZER
 from pilotage.controller.schedule import Key, Urgency
 from pilotage.delivery.target import DeliveryConflictError, DeliveryError, DeliveryRefusedError, Way
@@ -97,9 +98,10 @@ def test_a_namespaces_resyncs_are_ten_minutes_apart_and_never_twice_at_once() ->
         assert 1 <= due - now <= 601
         assert resync_after("shop", due) == pytest.approx(600)
         assert resync_after("shop", due - 0.01) == pytest.approx(600.01)
-    due_at = {resync_after(f"team-{number}", 0.0) for number in range(100)}
-    assert len(due_at) > 50
-    assert all(seconds % SLOT_SECONDS == 0 for seconds in due_at), "those of a slot share a turn"
+    slots = Counter(resync_after(f"team-{number}", 0.0) for number in range(1_000))
+    assert len(slots) == RESYNC_SECONDS / SLOT_SECONDS
+    assert max(slots.values()) < 2 * 1_000 / len(slots), "they are spread"
+    assert all(seconds % SLOT_SECONDS == 0 for seconds in slots), "those of a slot share a turn"
 
 
 async def resync(world: World) -> None:

@@ -21,7 +21,7 @@ from pilotage.rollout.people import HumanDecision
 RESYNC_SECONDS = 600.0
 """How often a rollout at rest is looked at: that its flag still says what was decided. It costs no API call."""
 
-SLOT_SECONDS = 5.0
+SLOT_SECONDS = 15.0
 """Namespaces are looked at in turns, many in one: waking up costs a process at rest more than a look does."""
 
 _LEAST_SECONDS = 1.0
