@@ -72,7 +72,7 @@ class Witness:
         self._rollouts: dict[str, list[Version]] = {}
 
     def history(self, name: str) -> list[Object]:
-        """The rollout's decisions as they are seen by now; those before its status was wiped are left out."""
+        """The rollout's decisions as far as they were seen; those before its status was wiped are left out."""
         return _epochs(self._rollout(name))[-1]
 
     def are_told(self, names: Sequence[str], *, by_events: bool = True) -> bool:
