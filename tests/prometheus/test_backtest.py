@@ -2,7 +2,7 @@
 
 import json
 import random
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -103,19 +103,6 @@ def url() -> Iterator[str]:
         record(history)
         history.write()
         yield prometheus.url
-
-
-@pytest.fixture
-def client(url: str) -> Iterator[PrometheusClient]:
-    made = PrometheusClient(url)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-async def source(url: str) -> AsyncIterator[PrometheusSource]:
-    async with PrometheusSource(url) as made:
-        yield made
 
 
 def moments(count: int) -> list[datetime]:

@@ -87,12 +87,6 @@ async def world(cluster: Cluster, namespace: str) -> AsyncIterator[World]:
         yield World(kube, cluster, namespace)
 
 
-@pytest.fixture
-async def source(url: str) -> AsyncIterator[PrometheusSource]:
-    async with PrometheusSource(url) as made:
-        yield made
-
-
 def tenant(name: str, namespace: str, cost: dict[str, Any], *, created: datetime = START, **spec: Any) -> TenantQuota:
     def usage(metric: str) -> dict[str, Any]:
         return {"query": f'sum({metric}{{namespace=~"$namespaces"}})'}

@@ -1,7 +1,7 @@
 """Facts about PromQL that the judge relies on, each against a real Prometheus and recorded series."""
 
 import json
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -65,19 +65,6 @@ def url() -> Iterator[str]:
         record(history)
         history.write()
         yield prometheus.url
-
-
-@pytest.fixture
-def client(url: str) -> Iterator[PrometheusClient]:
-    made = PrometheusClient(url)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-async def source(url: str) -> AsyncIterator[PrometheusSource]:
-    async with PrometheusSource(url) as made:
-        yield made
 
 
 def value(client: PrometheusClient, query: str, at: float = 0.0) -> float | None:
