@@ -40,7 +40,7 @@ _CONTENT_TYPES = {
 }
 JSON = "application/json"
 _CLOSING_SECONDS = 0.1
-"""A watch that was given up is closed in the next turns of the loop; aiohttp waits for idle connections only."""
+"""Connections that were dropped are closed in the next turns of the loop; aiohttp waits for idle ones only."""
 _NO_QUERY: Mapping[str, str] = {}
 _LIMITS = aiohttp.ClientTimeout(total=REQUEST_SECONDS, sock_connect=CONNECT_SECONDS)
 
@@ -192,9 +192,12 @@ class Kube:
             response = await self._send(request)
             code = str(response.status)
             async with response:
-                if not response.ok:
-                    raise refused(request.path, response.status, _loads(await response.read()), response.headers)
-                yield response
+                try:
+                    if not response.ok:
+                        raise refused(request.path, response.status, _loads(await response.read()), response.headers)
+                    yield response
+                finally:
+                    drop_unread(response)
         except TimeoutError as error:
             raise KubeError(0, "Timeout", path=request.path) from error
         except (aiohttp.ClientError, OSError, ConfigException) as error:
@@ -216,6 +219,15 @@ class Kube:
         answer = await self._client.call_api(*parts, _request_timeout=request.limits)
         response: aiohttp.ClientResponse = answer.response
         return response
+
+
+def drop_unread(response: aiohttp.ClientResponse) -> None:
+    """Cut the connection of an answer that was not read to its end, such as a watch that is given up.
+
+    Closed in order, it would wait for the server to say goodbye over TLS, half a minute if that is silent.
+    """
+    if response.connection is not None and response.connection.transport is not None:
+        response.connection.transport.abort()
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,8 @@ import aiohttp
 import yaml
 from aiohttp import web
 
+from pilotage.kube import drop_unread
+
 Fault = Literal[409, 429, 500, "lost", "answer lost", "late"]
 """A status to answer with; or the connection is cut, before the request is passed on or after it has changed something;
 or it is held up until `let_late_ones_pass`, and then carried out although nobody waits for it any more."""
@@ -108,11 +110,14 @@ class ApiProxy:
             await asyncio.shield(task)
             return _cut(request)
         async with self._send(request, body) as answer:
-            if fault == "answer lost" and answer.ok:
-                return await self._lose(request, answer)
-            if _is_watch(request) and answer.ok:
-                return await self._hand_back_watch(request, answer)
-            return await _hand_back(request, answer)
+            try:
+                if fault == "answer lost" and answer.ok:
+                    return await self._lose(request, answer)
+                if _is_watch(request) and answer.ok:
+                    return await self._hand_back_watch(request, answer)
+                return await _hand_back(request, answer)
+            finally:
+                drop_unread(answer)
 
     def _send(self, request: web.Request, body: bytes) -> Any:
         return self._session.request(

@@ -154,14 +154,14 @@ def open_stage(*components: str) -> Iterator[Stage]:
         proxy, relay = ApiProxy(installed.operator_kubeconfig), Relay(urlsplit(prometheus.url).port or 0)
         background.run(proxy.start())
         stack.callback(lambda: background.run(proxy.stop()))
-        port = background.run(relay.start())
+        background.run(relay.start())
         stack.callback(lambda: background.run(relay.stop()))
         processes = stack.enter_context(ProcessGroup(prefix="pilotage-faults-"))
         onlooker = Onlooker(cluster)
         stack.callback(onlooker.stop)
         stage = Stage(
             *(cluster, installed, prometheus, exporter, relay, proxy, background, processes, onlooker),
-            prometheus_url=f"http://127.0.0.1:{port}",
+            prometheus_url=f"http://{relay.address}",
             flags_port=ports.free_port(),
         )
         _start_pilotage(stage)
