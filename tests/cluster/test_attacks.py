@@ -279,10 +279,14 @@ def test_promql_injection_by_a_name_is_refused_by_the_schema(land: Land, flag: s
     assert "Invalid value" in land.refused("create", sent=land.rollout("inject", feature={"flag": flag}))
 
 
+SECRET = 8675309
+"""Of the victim; no part of a time or of a name can look like it."""
+
+
 def test_promql_widening_reads_no_series_of_the_victim(land: Land, prometheus: PrometheusServer) -> None:
     def fill(registry: CollectorRegistry) -> None:
         secret = Gauge("revenue", "Of tenants.", ["tenant"], registry=registry)
-        secret.labels(land.victims).set(42)
+        secret.labels(land.victims).set(SECRET)
         secret.labels(land.attackers).set(7)
 
     with Exporter(fill=fill) as exporter:
@@ -308,7 +312,7 @@ def test_promql_widening_reads_no_series_of_the_victim(land: Land, prometheus: P
         prometheus.remove_targets("revenue")
     assert {rule for rule, each in told.items() if each.get("value")} == {"honest < 1"}
     assert "the operator rejects the query: it can't be read as PromQL" in told["broken < 1"]["message"]
-    assert "42" not in json.dumps(land.own.get("spy")["status"])
+    assert str(SECRET) not in json.dumps(land.own.get("spy")["status"])
 
 
 MOST = 3
