@@ -44,8 +44,13 @@ class Rollouts:
         return status
 
     def wait_for(self, name: str, *, phase: str, seconds: float = 30.0) -> dict[str, Any]:
-        wait_until(lambda: self.status(name).get("phase") == phase, f"{name} to be {phase}", seconds=seconds)
-        return self.status(name)
+        """The status with which it is in this phase; the next one may say something else."""
+
+        def reached() -> dict[str, Any]:
+            status = self.status(name)
+            return status if status.get("phase") == phase else {}
+
+        return wait_until(reached, f"{name} to be {phase}", seconds=seconds)
 
     def phases(self) -> list[str]:
         return self.kubectl("get", "pilots", "-o", "jsonpath={.items[*].status.phase}").split()

@@ -83,18 +83,17 @@ class Tenants:
         return (found[0]["status"], found[0]["reason"]) if found else ("", "")
 
     def wait_for(self, name: str, resource: str, seconds: float = 60.0, **fields: str) -> dict[str, Any]:
-        """Wait until a resource's status has these fields."""
+        """A resource's status, once it has these fields."""
 
-        def stands() -> bool:
+        def standing() -> dict[str, Any]:
             status = self.resource(name, resource)
-            return all(status.get(field, "") == value for field, value in fields.items())
+            return status if all(status.get(field, "") == value for field, value in fields.items()) else {}
 
         try:
-            wait_until(stands, f"{resource} of {name} to be {fields}", seconds=seconds, every_seconds=0.5)
+            return wait_until(standing, f"{resource} of {name} to be {fields}", seconds=seconds, every_seconds=0.5)
         except DeadlineExceededError:
             print(json.dumps(self.get(name), indent=1))
             raise
-        return self.resource(name, resource)
 
     def wait_for_condition(self, name: str, kind: str, status: str, reason: str, seconds: float = 60.0) -> None:
         wait_until(

@@ -73,7 +73,7 @@ def test_a_step_that_is_too_short_is_said_on_the_resource_until_its_hold_is_rais
     rollouts: Rollouts, operator: Replica
 ) -> None:
     """200 requests a second, 1 % of them to treatment: 3 % errors take some minutes to show."""
-    apply(rollouts, hold="20s")
+    apply(rollouts, hold="40s")
     wait_until(lambda: provable(rollouts).get("status") == "False", "the warning", seconds=40)
     warning = provable(rollouts)
     assert warning["reason"] == "StepTooShort"

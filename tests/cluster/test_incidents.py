@@ -246,7 +246,7 @@ def test_an_open_critical_incident_holds_and_once_resolved_the_rollout_goes_on(
 def test_a_time_without_incidents_begins_when_the_last_one_is_resolved(cluster: Cluster, rollouts: Rollouts) -> None:
     apply(cluster, rollouts.namespace, incident(startedTime=ago(60), rollout="search"))
     apply(cluster, rollouts.namespace, incident("of-another", startedTime=ago(60), rollout="cart"))
-    rollouts.apply("search", go=["incidents(critical, open) == 0 for 6s"], steps=STEPS)
+    rollouts.apply("search", go=["incidents(critical, open) == 0 for 12s"], steps=STEPS)
     rollouts.wait_for("search", phase="Holding")
     time.sleep(4)
     resolved = ago(0)
@@ -256,7 +256,7 @@ def test_a_time_without_incidents_begins_when_the_last_one_is_resolved(cluster: 
     wait_until(lambda: rollouts.status("search")["criteria"][0]["verdict"] == "pending", "the time to begin")
     [finding] = rollouts.status("search")["criteria"]
     assert datetime.fromisoformat(finding["since"]) == datetime.fromisoformat(resolved)
-    assert datetime.fromisoformat(finding["earliest"]) == datetime.fromisoformat(resolved) + timedelta(seconds=6)
+    assert datetime.fromisoformat(finding["earliest"]) == datetime.fromisoformat(resolved) + timedelta(seconds=12)
     status = rollouts.wait_for("search", phase="Completed")
     advanced = next(entry for entry in status["history"] if entry["action"] == "Advance")
     assert datetime.fromisoformat(advanced["time"]) >= datetime.fromisoformat(finding["earliest"])

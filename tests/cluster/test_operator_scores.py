@@ -75,7 +75,7 @@ def test_status_tells_the_score_and_the_readiness_while_the_rollout_goes_on(
 
 def test_no_step_is_left_while_the_service_burns_its_budget(rollouts: Rollouts, traffic: Traffic) -> None:
     traffic.fail(0.0)
-    steps = [{"name": "few", "percent": 10, "hold": "12s"}, {"name": "all", "percent": 100, "hold": "1s"}]
+    steps = [{"name": "few", "percent": 10, "hold": "20s"}, {"name": "all", "percent": 100, "hold": "1s"}]
     rollouts.apply("burning", **{**SPEC, "steps": steps})
     wait_until(lambda: rollouts.is_in_force("burning"), "the first step to be in force", seconds=30)
     traffic.fail(0.4)
