@@ -121,7 +121,7 @@ def _tables(costs: Sequence[Cost], times: Sequence[Times]) -> str:
     for cost in costs:
         ready = "" if cost.ready_seconds is None else f"{cost.ready_seconds} s"
         spent = f"{cost.cores:.2%} of a core | {cost.megabytes:.0f} MB | {cost.writes:g} | {cost.queries:,}"
-        lines.append(f"| {cost.what} | {cost.rollouts:,} | {spent} | {ready} | {cost.others:.2f} cores |")
+        lines.append(f"| {cost.what} | {cost.rollouts:,} | {spent} | {ready} | {cost.others:z.2f} cores |")
     return "\n".join(lines)
 
 

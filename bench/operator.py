@@ -102,7 +102,7 @@ async def _breach(world: World, traffic: Traffic, arguments: argparse.Namespace)
     print(f"breach to verified off: {_quantiles(verified)}")
     print(f"never taken back: {never}")
     await kube.close()
-    note = f"{never} never; other work {statistics.mean(found.spent.others for found in rounds):.2f} cores"
+    note = f"{never} never; other work {statistics.mean(found.spent.others for found in rounds):z.2f} cores"
     return [
         Times(f"{arguments.rollouts:,} break at once: s until decided", decided, note),
         Times(f"{arguments.rollouts:,} break at once: s until verified off", verified, note),
